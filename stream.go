@@ -1,0 +1,98 @@
+package sluice
+
+import "time"
+
+// MaxStreamName is the longest stream name in bytes.
+const MaxStreamName = 64
+
+// CheckStreamName returns an Error with CodeInvalid unless name is 1 to 64 of
+// [A-Za-z0-9_-].
+func CheckStreamName(name string) error {
+	if len(name) < 1 || len(name) > MaxStreamName {
+		return Errorf(CodeInvalid, "a stream name has 1 to %d characters, this one has %d", MaxStreamName, len(name))
+	}
+	for i := range len(name) {
+		if !streamNameByte(name[i]) {
+			return Errorf(CodeInvalid, "a stream name holds only letters, digits, '-' and '_'")
+		}
+	}
+	return nil
+}
+
+func streamNameByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_'
+}
+
+// StreamState says whether viewers can see something.
+type StreamState string
+
+const (
+	StreamLive    StreamState = "live"    // a publisher sends
+	StreamPaused  StreamState = "paused"  // the publisher is gone and may come back within the grace time
+	StreamOffline StreamState = "offline" // nobody publishes
+)
+
+// Stream is a snapshot of one stream on this node.
+type Stream struct {
+	Name      string      `json:"name"`
+	State     StreamState `json:"state"`
+	Since     time.Time   `json:"since"` // when State was entered
+	Publisher *Publisher  `json:"publisher,omitempty"`
+	Layers    []Layer     `json:"layers"` // video, best first
+	Audio     *Audio      `json:"audio,omitempty"`
+	Viewers   int         `json:"viewers"`
+}
+
+// Publisher is a snapshot of the session that sends a stream.
+type Publisher struct {
+	ID       string    `json:"id"` // public; not the secret of the session URL
+	Identity string    `json:"identity,omitempty"`
+	Since    time.Time `json:"since"`
+}
+
+// Layer is a snapshot of one video encoding of a stream.
+type Layer struct {
+	RID       string  `json:"rid"`   // "" when the publisher does not use simulcast
+	Codec     string  `json:"codec"` // as in SDP: "H264", "VP8", "VP9", "AV1", "H265"
+	Width     int     `json:"width"` // pixels; 0 until the first keyframe
+	Height    int     `json:"height"`
+	FrameRate float64 `json:"frameRate"` // measured frames per second
+	Bitrate   int     `json:"bitrate"`   // measured, bits per second
+	Active    bool    `json:"active"`    // packets arrived within the last second
+}
+
+// Audio is a snapshot of a stream's audio.
+type Audio struct {
+	Codec   string `json:"codec"`   // "opus"
+	Bitrate int    `json:"bitrate"` // measured, bits per second
+	Active  bool   `json:"active"`
+}
+
+// LayerChoice is what a viewer asks of its video. The zero value leaves the
+// choice to the server.
+type LayerChoice struct {
+	RID       string // exact layer; "" for automatic
+	MaxWidth  int    // pixels; 0: no limit
+	MaxHeight int
+}
+
+// Viewer is a snapshot of one viewer of a stream.
+type Viewer struct {
+	ID          string    `json:"id"` // public; not the secret of the session URL
+	Identity    string    `json:"identity,omitempty"`
+	Since       time.Time `json:"since"`
+	Connected   bool      `json:"connected"`
+	Layer       string    `json:"layer"`          // rid that is forwarded now
+	Target      string    `json:"target"`         // rid that it waits for; equal to Layer when settled
+	Pinned      bool      `json:"pinned"`         // the viewer chose the layer itself
+	Waiting     string    `json:"waiting"`        // why no video flows: "", "keyframe", "publisher", "codec"
+	PacketsSent uint64    `json:"packetsSent"`    // RTP, retransmissions included
+	BytesSent   uint64    `json:"bytesSent"`      // RTP header and payload
+	Resent      uint64    `json:"packetsResent"`  // in answer to NACK
+	Dropped     uint64    `json:"packetsDropped"` // skipped to catch up
+	NACKs       uint64    `json:"nacks"`          // sequence numbers asked for
+	PLIs        uint64    `json:"plis"`
+	Loss        float64   `json:"loss"`     // fraction, last receiver report
+	JitterMS    float64   `json:"jitterMs"` // last receiver report
+	RTTMS       float64   `json:"rttMs"`    // 0 until measured
+}
