@@ -1,0 +1,140 @@
+// Package rewrite makes one continuous RTP stream out of pieces of others: the
+// sequence numbers, timestamps and picture ids that a viewer sees go on without
+// a break when its source changes to another layer or another publisher.
+//
+// Everything is a pure value: no goroutine, no lock, no allocation.
+package rewrite
+
+import "github.com/sluice-live/sluice/sfu/internal/codec"
+
+// history is how many pieces are remembered, so that a NACK for a packet from
+// before a switch can still be answered.
+const history = 4
+
+// squeeze is the factor by which the timestamps of cached packets are drawn
+// together, so that a player that starts with them arrives at the live edge
+// at once: two seconds become 31 ms. Frames stay distinct and in order.
+const squeeze = 64
+
+// Packet is what a packet has of numbers: those of its source, or those that
+// the viewer gets.
+type Packet struct {
+	Seq       uint64 // extended
+	Timestamp uint32
+}
+
+// Piece maps the numbers of one source, from one switch to the next. S says
+// which source it is.
+type Piece[S comparable] struct {
+	Source  S
+	first   uint64 // first source sequence number that belongs here
+	seq     uint64 // added to source sequence numbers, modulo 2^64
+	time    uint32 // added to source timestamps
+	edge    uint32 // source timestamps before it are squeezed
+	picture uint16
+	tl0     uint8
+}
+
+// Timeline is the stream that one viewer sees of one kind of media. The zero
+// value has no piece.
+type Timeline[S comparable] struct {
+	pieces  [history]Piece[S]
+	n       int // pieces started so far
+	sent    bool
+	last    Packet // greatest sequence number sent, and its timestamp
+	picture uint16 // of the latest packet sent
+	tl0     uint8
+}
+
+// Start says how the first packet of a new piece follows what was sent before.
+type Start struct {
+	First      Packet           // in the numbers of the source
+	Edge       uint32           // source timestamp of the live edge; equal to First.Timestamp when live
+	Descriptor codec.Descriptor // of the first packet, when the codec has one
+	Elapsed    uint32           // clock ticks from the last packet sent to the live edge
+}
+
+// Begin starts a piece. What the viewer gets next has the sequence number after
+// the greatest one so far; its live edge lies Elapsed ticks after the last
+// timestamp, and every timestamp lies after the last one.
+func (t *Timeline[S]) Begin(source S, s Start) {
+	p := Piece[S]{Source: source, first: s.First.Seq, edge: s.Edge}
+	if t.sent {
+		backlog := (s.Edge - s.First.Timestamp) / squeeze
+		p.seq = t.last.Seq + 1 - s.First.Seq
+		p.time = t.last.Timestamp + max(s.Elapsed, backlog+1) - s.Edge
+		if s.Descriptor.PictureAt > 0 {
+			p.picture = t.picture + 1 - s.Descriptor.Picture
+		}
+		if s.Descriptor.TL0At > 0 {
+			p.tl0 = t.tl0 + 1 - s.Descriptor.TL0
+		}
+	}
+	t.pieces[t.n%history] = p
+	t.n++
+}
+
+// Current returns the piece that is being sent, nil before the first Begin.
+func (t *Timeline[S]) Current() *Piece[S] {
+	if t.n == 0 {
+		return nil
+	}
+	return &t.pieces[(t.n-1)%history]
+}
+
+// Map returns the viewer's numbers for a packet of the current piece. ok is
+// false for one from before the piece, which must not be sent.
+func (p *Piece[S]) Map(in Packet) (out Packet, ok bool) {
+	if in.Seq < p.first {
+		return Packet{}, false
+	}
+	return Packet{Seq: in.Seq + p.seq, Timestamp: p.Timestamp(in.Timestamp)}, true
+}
+
+// Timestamp maps a source timestamp.
+func (p *Piece[S]) Timestamp(ts uint32) uint32 {
+	if behind := int32(p.edge - ts); behind > 0 {
+		ts = p.edge - uint32(behind)/squeeze
+	}
+	return ts + p.time
+}
+
+// Pictures returns what to add to picture id and TL0PICIDX.
+func (p *Piece[S]) Pictures() (picture uint16, tl0 uint8) { return p.picture, p.tl0 }
+
+// Sent notes that a packet went out under the viewer's numbers out. d is its
+// source descriptor, zero when the codec has none.
+func (t *Timeline[S]) Sent(out Packet, d *codec.Descriptor) {
+	if t.sent && out.Seq <= t.last.Seq {
+		return // a late one: the newest stays
+	}
+	t.sent = true
+	t.last = out
+	p := t.Current()
+	if d.PictureAt > 0 {
+		t.picture = d.Picture + p.picture
+	}
+	if d.TL0At > 0 {
+		t.tl0 = d.TL0 + p.tl0
+	}
+}
+
+// Last returns the numbers of the newest packet sent; ok is false before it.
+func (t *Timeline[S]) Last() (last Packet, ok bool) { return t.last, t.sent }
+
+// Find returns the piece and the source's sequence number of what the viewer
+// knows under the 16-bit number seq, for a NACK.
+func (t *Timeline[S]) Find(seq uint16) (p *Piece[S], source uint64, ok bool) {
+	if !t.sent {
+		return nil, 0, false
+	}
+	out := t.last.Seq - uint64(uint16(t.last.Seq)-seq)
+	for i := range min(t.n, history) {
+		p = &t.pieces[(t.n-1-i)%history]
+		// The pieces lie behind each other in the viewer's numbers.
+		if source = out - p.seq; out >= p.first+p.seq {
+			return p, source, true
+		}
+	}
+	return nil, 0, false
+}
