@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	sluice "github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice"
 )
 
 // TypePrefix precedes the code in a problem's type URI.

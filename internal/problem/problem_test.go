@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	sluice "github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/internal/problem"
 )
 

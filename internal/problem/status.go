@@ -3,7 +3,7 @@ package problem
 import (
 	"net/http"
 
-	sluice "github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice"
 )
 
 // Status returns the HTTP status of a code, 500 for an unknown one.
