@@ -1,0 +1,54 @@
+# Sluice. `make run` starts a node, `make test` runs every test.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+GO ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+# The version is stamped from git where git trusts the folder.
+VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo true || echo false)
+# Tests of whole nodes, browsers and load measure time: they run alone and without the race detector.
+UNIT = $$($(GO) list ./... | grep -v '/e2e')
+
+# What the tests need beside Go, by Debian's names.
+PACKAGES := ca-certificates git gcc libc6-dev redis-server ffmpeg chromium
+
+.PHONY: build run test packages vet lint unit e2e bench web clean help
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+build: ## bin/sluice
+	$(GO) build -buildvcs=$(VCS) -trimpath -o bin/sluice ./cmd/sluice
+
+run: build ## build and start one node; ARGS="--http.addr=127.0.0.1:9000" adds flags
+	@exec bin/sluice serve $(ARGS)
+
+test: packages lint unit e2e ## everything: packages, lint, unit tests with -race, browsers and whole nodes
+
+packages: ## install the Debian packages that the tests need and that are missing
+	@.ci/packages $(PACKAGES)
+
+vet: ## go vet and gofmt
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+
+lint: vet ## vet and staticcheck (staticcheck.conf), by exact version and outside go.mod
+	$(GO) run $(STATICCHECK) ./...
+
+unit: ## unit tests with the race detector; the seeds of the fuzz targets are among them
+	CGO_ENABLED=1 $(GO) test -count=1 -race -timeout 10m $(UNIT)
+
+e2e: ## whole nodes, clients and browsers
+	$(GO) test -count=1 -p 1 -timeout 10m ./e2e/...
+
+bench: ## benchmarks of every package
+	$(GO) test -run '^$$' -bench . -benchmem $(UNIT)
+
+web: ## bundle the pages and the player into web/dist
+	$(GO) generate ./web/...
+
+clean: ## remove what was built
+	rm -rf bin
