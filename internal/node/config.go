@@ -1,0 +1,123 @@
+package node
+
+import (
+	"time"
+
+	"github.com/sluice-live/sluice/internal/obs"
+)
+
+// Config is everything that can be set about a node. Its tags are the only
+// table of keys: YAML path (koanf), default, and the help that `sluice serve
+// --help` and deploy/sluice.yaml show. Load fills it, Validate checks it.
+type Config struct {
+	HTTP     HTTPConfig     `koanf:"http"`
+	Media    MediaConfig    `koanf:"media"`
+	Ops      OpsConfig      `koanf:"ops"`
+	Redis    RedisConfig    `koanf:"redis"`
+	Data     DataConfig     `koanf:"data"`
+	Auth     AuthConfig     `koanf:"auth"`
+	Node     IdentityConfig `koanf:"node"`
+	Stream   StreamConfig   `koanf:"stream"`
+	Limits   LimitsConfig   `koanf:"limits"`
+	Metrics  MetricsConfig  `koanf:"metrics"`
+	Log      LogConfig      `koanf:"log"`
+	Shutdown ShutdownConfig `koanf:"shutdown"`
+}
+
+// HTTPConfig is the public listener.
+type HTTPConfig struct {
+	Addr      string    `koanf:"addr" default:"127.0.0.1:8080" help:"address of the pages, WHIP, WHEP and the API"`
+	TLS       TLSConfig `koanf:"tls"`
+	PublicURL string    `koanf:"public_url" help:"what clients reach this node by, such as https://live.example.org; empty: taken from each request"`
+}
+
+// TLSConfig names PEM files. Both or none.
+type TLSConfig struct {
+	Cert string `koanf:"cert" help:"PEM file of the certificate chain; with http.tls.key it turns on HTTPS and HTTP/2"`
+	Key  string `koanf:"key" help:"PEM file of the certificate's private key"`
+}
+
+// MediaConfig is the media port.
+type MediaConfig struct {
+	Addr       string      `koanf:"addr" default:":8189" help:"address of all media: one UDP port, and the same TCP port for ICE-TCP"`
+	PublicIPs  []string    `koanf:"public_ips" help:"addresses to advertise instead of the interfaces' own, for 1:1 NAT; comma-separated in flags and environment"`
+	ICEServers []ICEServer `koanf:"ice_servers" help:"STUN and TURN servers handed to clients: URLs, or mappings of urls with username and credential, or with a TURN secret; comma-separated URLs in flags and environment"`
+	ICELite    bool        `koanf:"ice_lite" default:"false" help:"answer as an ICE-lite agent; every client must then reach an advertised address by itself"`
+	TCP        bool        `koanf:"tcp" default:"true" help:"accept ICE-TCP on the media port for networks that block UDP"`
+}
+
+// ICEServer is one entry of media.ice_servers. With Secret set, every client
+// gets its own credential of limited life (the TURN REST API convention).
+type ICEServer struct {
+	URLs       []string   `koanf:"urls" yaml:"urls"`
+	Username   string     `koanf:"username" yaml:"username,omitempty"`
+	Credential obs.Secret `koanf:"credential" yaml:"credential,omitempty"`
+	Secret     obs.Secret `koanf:"secret" yaml:"secret,omitempty"`
+}
+
+// OpsConfig is the operators' listener.
+type OpsConfig struct {
+	Addr string `koanf:"addr" default:"127.0.0.1:9091" help:"address of metrics, profiles and health; empty: off"`
+}
+
+// RedisConfig names the cluster's Redis.
+type RedisConfig struct {
+	URL obs.Secret `koanf:"url" help:"URL of the cluster's Redis, redis:// or rediss://; empty: an embedded one, for a single node"`
+}
+
+// DataConfig is the data directory.
+type DataConfig struct {
+	Dir string `koanf:"dir" default:"./sluice-data" help:"directory of generated secrets"`
+}
+
+// AuthConfig says who may do what.
+type AuthConfig struct {
+	Mode      string                `koanf:"mode" default:"auto" help:"who may publish and watch: everybody with open, holders of a token with token; auto is open when http.addr is a loopback address, else token"`
+	AllowOpen bool                  `koanf:"allow_open" default:"false" help:"permit auth.mode open on an address that others can reach"`
+	Keys      map[string]obs.Secret `koanf:"keys" help:"API keys and their secrets, all valid at once; in flags and environment \"key: secret, key: secret\"; empty: one is made at first start and kept in data.dir"`
+}
+
+// IdentityConfig is this node among others.
+type IdentityConfig struct {
+	ID     string `koanf:"id" help:"name of this node in the cluster; empty: made at start"`
+	Region string `koanf:"region" default:"default" help:"where this node is"`
+}
+
+// StreamConfig is the policy of streams.
+type StreamConfig struct {
+	Grace      time.Duration `koanf:"grace" default:"30s" help:"how long a stream and its viewers wait for their publisher to come back"`
+	Wait       bool          `koanf:"wait" default:"false" help:"let viewers join a stream before its publisher; false: they get 409 and Retry-After"`
+	Takeover   bool          `koanf:"takeover" default:"false" help:"a second publisher replaces a live one; false: it gets 409"`
+	MaxViewers int           `koanf:"max_viewers" default:"0" help:"viewers of one stream on this node; 0: no limit"`
+}
+
+// LimitsConfig bounds what one caller can cost.
+type LimitsConfig struct {
+	SDPBytes          int           `koanf:"sdp_bytes" default:"65536" help:"bytes of an SDP offer"`
+	MediaSections     int           `koanf:"media_sections" default:"4" help:"media sections of an offer"`
+	SDPAttributes     int           `koanf:"sdp_attributes" default:"500" help:"attribute lines of an offer"`
+	SDPLineBytes      int           `koanf:"sdp_line_bytes" default:"4096" help:"bytes of one line of an offer"`
+	RIDs              int           `koanf:"rids" default:"3" help:"simulcast layers of a publisher"`
+	SSRCs             int           `koanf:"ssrcs" default:"8" help:"RTP streams of a publisher"`
+	PendingSessions   int           `koanf:"pending_sessions" default:"3000" help:"sessions that are still connecting, in all"`
+	PendingPerIP      int           `koanf:"pending_per_ip" default:"1500" help:"sessions that are still connecting, of one address"`
+	HandshakeTimeout  time.Duration `koanf:"handshake_timeout" default:"10s" help:"time that a session has to connect"`
+	AuthFailures      int           `koanf:"auth_failures_per_minute" default:"60" help:"refused tokens and unknown session URLs of one address, then 429"`
+	RequestsPerSecond int           `koanf:"requests_per_second" default:"1000" help:"HTTP requests of one address, then 429"`
+}
+
+// MetricsConfig is what the metrics tell.
+type MetricsConfig struct {
+	PerStream bool `koanf:"per_stream" default:"false" help:"also export series labelled by stream; their number is unbounded"`
+}
+
+// LogConfig is the log on stderr.
+type LogConfig struct {
+	Level  string `koanf:"level" default:"info" help:"least level that is logged: debug, info, warn or error"`
+	Format string `koanf:"format" default:"auto" help:"form of the log on stderr: text, json, or auto, which is text on a terminal, else json"`
+}
+
+// ShutdownConfig is the way to stop.
+type ShutdownConfig struct {
+	Timeout time.Duration `koanf:"timeout" default:"10s" help:"time to end everything in order after SIGINT or SIGTERM"`
+}

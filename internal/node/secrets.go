@@ -1,0 +1,74 @@
+package node
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/sluice-live/sluice/internal/auth"
+	"github.com/sluice-live/sluice/internal/obs"
+)
+
+// keysFile holds the API key that was made at first start, in the form of
+// auth.keys.
+const keysFile = "auth-keys.yaml"
+
+// APIKeys returns the API keys that are valid: those of the configuration, else
+// the one kept in the data directory. In token mode a missing one is made; in
+// open mode there may be none.
+func APIKeys(c Config) (map[string]obs.Secret, error) {
+	if len(c.Auth.Keys) > 0 {
+		return c.Auth.Keys, nil
+	}
+	path := filepath.Join(c.Data.Dir, keysFile)
+	keys, err := readKeys(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if c.Auth.Mode != AuthToken {
+			return nil, nil
+		}
+		return makeKeys(path)
+	}
+	return keys, err
+}
+
+func readKeys(path string) (map[string]obs.Secret, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read API keys: %w", err)
+	}
+	keys := map[string]obs.Secret{}
+	if err := yaml.Unmarshal(text, &keys); err != nil {
+		return nil, fmt.Errorf("read API keys: %s: %w", path, err)
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("read API keys: %s holds none", path)
+	}
+	return keys, nil
+}
+
+// makeKeys writes a new key whole or not at all: of several processes that
+// start at once, the first to link its file wins and the others read it.
+func makeKeys(path string) (map[string]obs.Secret, error) {
+	key, secret := auth.GenerateKey()
+	text, err := yaml.Marshal(map[string]string{key: secret})
+	if err != nil {
+		return nil, fmt.Errorf("make API keys: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("make API keys: %w", err)
+	}
+	draft := path + "." + rand.Text()
+	if err := os.WriteFile(draft, text, 0o600); err != nil {
+		return nil, fmt.Errorf("make API keys: %w", err)
+	}
+	defer os.Remove(draft) // a leftover draft harms nobody
+	if err := os.Link(draft, path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("make API keys: %w", err)
+	}
+	return readKeys(path)
+}

@@ -1,0 +1,209 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sluice-live/sluice/internal/auth"
+)
+
+// Values of auth.mode.
+const (
+	AuthAuto  = "auto" // resolved by Load
+	AuthOpen  = auth.ModeOpen
+	AuthToken = auth.ModeToken
+)
+
+// Validate returns every fault of the configuration, each beginning with its
+// key, or nil.
+func (c Config) Validate() error {
+	return errors.Join(
+		c.validateHTTP(),
+		c.validateMedia(),
+		c.validateAuth(),
+		c.validateRest(),
+		c.Limits.validate(),
+	)
+}
+
+func (c Config) validateHTTP() error {
+	return errors.Join(
+		check("http.addr", checkAddr(c.HTTP.Addr)),
+		checkThat((c.HTTP.TLS.Cert == "") == (c.HTTP.TLS.Key == ""), "http.tls: cert and key go together"),
+		check("http.public_url", checkOrigin(c.HTTP.PublicURL)),
+		check("ops.addr", optional(c.Ops.Addr, checkAddr)),
+	)
+}
+
+func (c Config) validateMedia() error {
+	errs := []error{check("media.addr", checkAddr(c.Media.Addr))}
+	for _, ip := range c.Media.PublicIPs {
+		if _, err := netip.ParseAddr(ip); err != nil {
+			errs = append(errs, fmt.Errorf("media.public_ips: %q is not an IP address", ip))
+		}
+	}
+	for _, server := range c.Media.ICEServers {
+		errs = append(errs, check("media.ice_servers", server.validate()))
+	}
+	return errors.Join(errs...)
+}
+
+func (s ICEServer) validate() error {
+	if len(s.URLs) == 0 {
+		return errors.New("a server without urls")
+	}
+	for _, u := range s.URLs {
+		scheme, _, _ := strings.Cut(u, ":")
+		switch scheme {
+		case "stun", "stuns":
+		case "turn", "turns":
+			if s.Secret == "" && (s.Username == "" || s.Credential == "") {
+				return fmt.Errorf("%s wants username and credential, or secret", u)
+			}
+		default:
+			return fmt.Errorf("%q is not a stun:, stuns:, turn: or turns: URL", u)
+		}
+	}
+	return checkThat(s.Secret == "" || s.Credential == "", "give either credential or secret")
+}
+
+func (c Config) validateAuth() error {
+	errs := []error{checkOneOf("auth.mode", c.Auth.Mode, AuthAuto, AuthOpen, AuthToken)}
+	if c.Auth.Mode == AuthOpen && !isLoopback(c.HTTP.Addr) && !c.Auth.AllowOpen {
+		errs = append(errs, fmt.Errorf("auth.mode: open lets everybody who reaches %s publish and watch; use token, or set auth.allow_open", c.HTTP.Addr))
+	}
+	for key, secret := range c.Auth.Keys {
+		errs = append(errs,
+			checkThat(isName(key), "auth.keys: %q is not an API key: 1 to 64 letters, digits, '-' and '_'", key),
+			checkThat(len(secret) >= auth.MinSecret, "auth.keys: the secret of %s is shorter than %d characters", key, auth.MinSecret))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) validateRest() error {
+	return errors.Join(
+		check("redis.url", optional(string(c.Redis.URL), checkRedisURL)),
+		checkThat(c.Data.Dir != "", "data.dir: is empty"),
+		checkThat(c.Node.ID == "" || isName(c.Node.ID), "node.id: 1 to 64 letters, digits, '-' and '_'"),
+		checkThat(isName(c.Node.Region), "node.region: 1 to 64 letters, digits, '-' and '_'"),
+		checkThat(c.Stream.Grace > 0, "stream.grace: must be more than 0"),
+		checkThat(c.Stream.MaxViewers >= 0, "stream.max_viewers: is negative"),
+		checkOneOf("log.level", c.Log.Level, "debug", "info", "warn", "error"),
+		checkOneOf("log.format", c.Log.Format, "auto", "text", "json"),
+		checkThat(c.Shutdown.Timeout > 0, "shutdown.timeout: must be more than 0"),
+	)
+}
+
+func (l LimitsConfig) validate() error {
+	return errors.Join(
+		checkRange("limits.sdp_bytes", l.SDPBytes, 1024, 1<<20),
+		checkRange("limits.media_sections", l.MediaSections, 1, 64),
+		checkRange("limits.sdp_attributes", l.SDPAttributes, 16, 10_000),
+		checkRange("limits.sdp_line_bytes", l.SDPLineBytes, 256, 1<<16),
+		checkRange("limits.rids", l.RIDs, 1, 16),
+		checkRange("limits.ssrcs", l.SSRCs, 2, 64),
+		checkRange("limits.pending_sessions", l.PendingSessions, 1, 1_000_000),
+		checkRange("limits.pending_per_ip", l.PendingPerIP, 1, 1_000_000),
+		checkThat(l.HandshakeTimeout > 0, "limits.handshake_timeout: must be more than 0"),
+		checkRange("limits.auth_failures_per_minute", l.AuthFailures, 1, 1_000_000),
+		checkRange("limits.requests_per_second", l.RequestsPerSecond, 1, 1_000_000),
+	)
+}
+
+// authMode resolves auto.
+func (c Config) authMode() string {
+	switch {
+	case c.Auth.Mode != AuthAuto:
+		return c.Auth.Mode
+	case isLoopback(c.HTTP.Addr):
+		return AuthOpen
+	default:
+		return AuthToken
+	}
+}
+
+func check(key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", key, err)
+}
+
+func checkThat(ok bool, format string, args ...any) error {
+	if ok {
+		return nil
+	}
+	return fmt.Errorf(format, args...)
+}
+
+func checkOneOf(key, value string, allowed ...string) error {
+	return checkThat(slices.Contains(allowed, value), "%s: %q is none of %s", key, value, strings.Join(allowed, ", "))
+}
+
+func checkRange(key string, value, least, most int) error {
+	return checkThat(value >= least && value <= most, "%s: %d is not within %d and %d", key, value, least, most)
+}
+
+func optional(value string, f func(string) error) error {
+	if value == "" {
+		return nil
+	}
+	return f(value)
+}
+
+func checkAddr(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%q is not host:port", addr)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q has no port number within 0 and 65535", addr)
+	}
+	return nil
+}
+
+func checkOrigin(origin string) error {
+	if origin == "" {
+		return nil
+	}
+	u, err := url.Parse(origin)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return fmt.Errorf("%q is not an http:// or https:// URL", origin)
+	}
+	if strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return fmt.Errorf("%q has more than scheme, host and port", origin)
+	}
+	return nil
+}
+
+func checkRedisURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "redis" && u.Scheme != "rediss") || u.Host == "" {
+		return errors.New("not a redis:// or rediss:// URL")
+	}
+	return nil
+}
+
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+func isName(s string) bool {
+	return len(s) >= 1 && len(s) <= 64 && strings.IndexFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+	}) < 0
+}
