@@ -1,0 +1,145 @@
+package whep
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	sluice "github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/internal/wish"
+)
+
+// Base is the route of the endpoint.
+const Base = "/whep"
+
+// Relations of the links to a session's extensions.
+const (
+	RelEvents = "urn:ietf:params:whep:ext:core:server-sent-events"
+	RelLayer  = "urn:ietf:params:whep:ext:core:layer"
+)
+
+// Viewer is a session that receives a stream.
+type Viewer interface {
+	wish.Session
+	// SelectLayer chooses the video layer; the zero choice is automatic. A
+	// rid that the stream does not have is CodeUnprocessable and changes nothing.
+	SelectLayer(choice sluice.LayerChoice) error
+}
+
+// Media sends streams.
+type Media interface {
+	// Watch answers the offer. CodeStreamOffline: nobody publishes.
+	Watch(ctx context.Context, offer sluice.Offer) (Viewer, error)
+	// Stream returns a snapshot, and a channel that is closed when there is a
+	// newer one.
+	Stream(name string) (snapshot sluice.Stream, changed <-chan struct{})
+}
+
+// Authorizer says what a bearer may do.
+type Authorizer = wish.Authorizer
+
+// Deps is what a Handler works with. All but Limiter are required.
+type Deps struct {
+	Media   Media
+	Auth    Authorizer
+	Limiter *wish.Limiter // nil: one of its own with default rates
+	Log     *slog.Logger
+}
+
+// Config is how a Handler behaves. The zero value works.
+type Config struct {
+	wish.Config
+	KeepAlive     time.Duration // between comments on an idle event stream; 0: 15 s
+	Periodic      time.Duration // least time between viewercount events, and between layers events when only bitrates changed; 0: 5 s
+	Coalesce      time.Duration // least time between looks at a changing stream; 0: 200 ms
+	EventStreams  int           // of one session, where a further one ends the oldest; 0: 4
+	ReconnectWait time.Duration // that a player is told to wait before it asks for an event stream again; 0: 2 s
+}
+
+func (c Config) withDefaults() Config {
+	set := func(d *time.Duration, def time.Duration) {
+		if *d <= 0 {
+			*d = def
+		}
+	}
+	set(&c.KeepAlive, 15*time.Second)
+	set(&c.Periodic, 5*time.Second)
+	set(&c.Coalesce, 200*time.Millisecond)
+	set(&c.ReconnectWait, 2*time.Second)
+	if c.EventStreams <= 0 {
+		c.EventStreams = 4
+	}
+	return c
+}
+
+// Handler serves the WHEP routes. Its methods are net/http handlers with the
+// path's parts as arguments; Routes puts them into a gin engine.
+type Handler struct {
+	endpoint *wish.Endpoint[*session]
+	media    Media
+	config   Config
+	closed   chan struct{}
+	once     sync.Once
+}
+
+// New makes a Handler. Close it in the end.
+func New(d Deps, c Config) (*Handler, error) {
+	c = c.withDefaults()
+	h := &Handler{media: d.Media, config: c, closed: make(chan struct{})}
+	endpoint, err := wish.NewEndpoint(wish.Kind[*session]{
+		Base: Base, Direction: wish.Watch,
+		May:   sluice.Grant.MayWatch,
+		Open:  h.open,
+		Links: links,
+	}, d.Auth, d.Limiter, d.Log, c.Config)
+	if err != nil {
+		return nil, err
+	}
+	h.endpoint = endpoint
+	return h, nil
+}
+
+func (h *Handler) open(ctx context.Context, offer sluice.Offer, shape wish.Shape) (*session, error) {
+	viewer, err := h.media.Watch(ctx, offer)
+	if err != nil {
+		return nil, err
+	}
+	return newSession(viewer, shape.Video), nil
+}
+
+// links advertises the extensions (section 2.1 and 2.2 of the extensions draft).
+func links(sessionURL string) []wish.Link {
+	return []wish.Link{
+		{URL: sessionURL + "/sse", Rel: RelEvents, Params: []wish.Param{{Name: "events", Value: strings.Join(advertised(), ",")}}},
+		{URL: sessionURL + "/layer", Rel: RelLayer},
+	}
+}
+
+// Close ends all event streams and the handler's goroutines, and refuses new
+// sessions. It ends no session. It is idempotent.
+func (h *Handler) Close() {
+	h.once.Do(func() { close(h.closed) })
+	h.endpoint.Close()
+}
+
+// Reconnect tells the players of all sessions that they should come back,
+// to url or, when it is "", to where they are. It reaches those that listen to
+// reconnect events, and returns at once.
+func (h *Handler) Reconnect(url string) {
+	for _, e := range h.endpoint.Sessions() {
+		e.Session.reconnect(url)
+	}
+}
+
+// Stream serves the endpoint of one stream.
+func (h *Handler) Stream(w http.ResponseWriter, r *http.Request, stream string) {
+	h.endpoint.ServeEndpoint(w, r, stream, true)
+}
+
+// Session serves the URL of a session.
+func (h *Handler) Session(w http.ResponseWriter, r *http.Request, stream, secret string) {
+	h.endpoint.ServeSession(w, r, stream, secret)
+}
