@@ -5,7 +5,11 @@
 // It owns nothing but memory and runs no goroutine.
 package ring
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/sluice-live/sluice/sfu/internal/codec"
+)
 
 // Packet is one received RTP packet. It and its payload are never changed once
 // put into a ring.
@@ -15,8 +19,9 @@ type Packet struct {
 	Timestamp uint32 // RTP timestamp, units of the codec's clock
 	Arrival   int64  // nanoseconds on the SFU's monotonic clock
 	Marker    bool
-	Keyframe  bool // belongs to a keyframe and is the first packet seen of it
 	Payload   []byte
+
+	Descriptor codec.Descriptor // of VP8 and VP9
 }
 
 // Ring is a fixed-size log of packets. The zero value is not usable; see New.

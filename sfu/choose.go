@@ -1,0 +1,80 @@
+package sfu
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/sluice-live/sluice"
+)
+
+// ranked returns layers with the best first: the largest picture, then the
+// highest measured bitrate.
+func ranked(layers []*layer) []*layer {
+	out := slices.Clone(layers)
+	slices.SortStableFunc(out, func(a, b *layer) int {
+		aw, ah := a.dimensions()
+		bw, bh := b.dimensions()
+		if c := cmp.Compare(bw*bh, aw*ah); c != 0 {
+			return c
+		}
+		return cmp.Compare(b.bitrate(), a.bitrate())
+	})
+	return out
+}
+
+// candidate is what the choice of a layer depends on.
+type candidate struct {
+	rid           string
+	width, height int
+	active        bool // packets arrive
+	keyframe      bool // it can be started or has been
+}
+
+// choose returns the index of the layer that a viewer should get, or -1 when
+// there is none. Candidates are ranked, the best first. It is a pure function.
+//
+// A layer that the viewer named is taken as long as packets arrive. Otherwise it
+// is the best active one within the limits, or the smallest active one when all
+// are too large.
+func choose(candidates []candidate, want sluice.LayerChoice) int {
+	smallest := -1
+	best := -1
+	for i, c := range candidates {
+		if !c.active {
+			continue
+		}
+		if want.RID != "" && c.rid == want.RID {
+			return i
+		}
+		if !c.keyframe {
+			continue
+		}
+		smallest = i
+		fits := (want.MaxWidth == 0 || c.width <= want.MaxWidth) && (want.MaxHeight == 0 || c.height <= want.MaxHeight)
+		if fits && best < 0 {
+			best = i
+		}
+	}
+	if best < 0 {
+		best = smallest
+	}
+	if best < 0 { // nothing has shown a keyframe yet: ask the best that is active
+		best = slices.IndexFunc(candidates, func(c candidate) bool { return c.active })
+	}
+	return best
+}
+
+// chooseLayer applies choose to the layers of a stream; nil when there is none.
+func chooseLayer(layers []*layer, want sluice.LayerChoice, now int64) *layer {
+	order := ranked(layers)
+	candidates := make([]candidate, len(order))
+	for i, l := range order {
+		_, key := l.keyframe()
+		candidates[i] = candidate{rid: l.rid, active: l.active(now), keyframe: key}
+		candidates[i].width, candidates[i].height = l.dimensions()
+	}
+	if i := choose(candidates, want); i >= 0 {
+		return order[i]
+	}
+	return nil
+}

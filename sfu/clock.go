@@ -1,0 +1,88 @@
+package sfu
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// clock maps a layer's RTP timestamps to capture time on the SFU's clock. All
+// layers of a publisher share one offset between its NTP clock and ours, so
+// that audio and video, and one layer and the next, stay aligned.
+type clock struct {
+	hertz  uint32
+	offset *ntpOffset
+	report atomic.Pointer[senderReport]
+	first  atomic.Pointer[arrival]
+}
+
+// senderReport is the mapping that an RTCP sender report gives (RFC 3550
+// section 6.4.1).
+type senderReport struct {
+	ntp       int64 // nanoseconds since 1900 on the publisher's clock
+	timestamp uint32
+}
+
+// arrival is the mapping that serves until a report comes.
+type arrival struct {
+	at        int64 // SFU clock
+	timestamp uint32
+}
+
+// ntpOffset is the least difference seen between our clock and a publisher's
+// NTP clock: network delay only ever adds to it.
+type ntpOffset struct{ nanos atomic.Pointer[int64] }
+
+func (o *ntpOffset) observe(ntp, now int64) {
+	sample := now - ntp
+	if old := o.nanos.Load(); old == nil || sample < *old {
+		o.nanos.Store(&sample)
+	}
+}
+
+// observe takes a sender report that arrived now.
+func (c *clock) observe(ntp uint64, timestamp uint32, now int64) {
+	nanos := ntpNanos(ntp)
+	c.offset.observe(nanos, now)
+	c.report.Store(&senderReport{nanos, timestamp})
+}
+
+// start notes the first packet.
+func (c *clock) start(timestamp uint32, now int64) { c.first.Store(&arrival{now, timestamp}) }
+
+// exact reports whether capture times come from sender reports.
+func (c *clock) exact() bool { return c.report.Load() != nil }
+
+// captured returns when a timestamp was captured, on the SFU's clock.
+func (c *clock) captured(timestamp uint32) int64 {
+	at, ref := c.reference()
+	return at + int64(int32(timestamp-ref))*int64(time.Second)/int64(c.hertz)
+}
+
+// timestampAt returns the timestamp of what is captured at a time.
+func (c *clock) timestampAt(at int64) uint32 {
+	refAt, ref := c.reference()
+	return ref + uint32((at-refAt)/1000*int64(c.hertz)/1_000_000)
+}
+
+func (c *clock) reference() (at int64, timestamp uint32) {
+	if r := c.report.Load(); r != nil {
+		return r.ntp + *c.offset.nanos.Load(), r.timestamp
+	}
+	if f := c.first.Load(); f != nil {
+		return f.at, f.timestamp
+	}
+	return 0, 0
+}
+
+// ntpNanos converts a 64-bit NTP timestamp to nanoseconds.
+func ntpNanos(ntp uint64) int64 {
+	return int64(ntp>>32)*int64(time.Second) + int64((ntp&0xffffffff)*uint64(time.Second)>>32)
+}
+
+// ntpEpoch is the Unix epoch in seconds since 1900.
+const ntpEpoch = 2208988800
+
+// ntpTime converts wall time to a 64-bit NTP timestamp.
+func ntpTime(t time.Time) uint64 {
+	return uint64(t.Unix()+ntpEpoch)<<32 | uint64(t.Nanosecond())<<32/uint64(time.Second)
+}

@@ -1,0 +1,83 @@
+package sfu
+
+import (
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
+)
+
+// reception is what a viewer's receiver reports say of its video.
+type reception struct {
+	loss     float64 // fraction lost since the report before
+	jitterMS float64
+	rtt      int64 // nanoseconds; 0 until measured
+}
+
+// maxNACKPairs bounds what one RTCP packet may ask for: each pair names up to
+// 17 packets.
+const maxNACKPairs = 64
+
+// readFeedback turns a viewer's RTCP into commands for its shard until the
+// session ends.
+func (v *Viewer) readFeedback(sender *webrtc.RTPSender) {
+	buf := make([]byte, maxPacket)
+	for {
+		n, _, err := sender.Read(buf)
+		if err != nil {
+			return
+		}
+		packets, err := rtcp.Unmarshal(buf[:n])
+		if err != nil {
+			continue
+		}
+		for _, p := range packets {
+			v.feedback(p)
+		}
+	}
+}
+
+func (v *Viewer) feedback(p rtcp.Packet) {
+	switch p := p.(type) {
+	case *rtcp.TransportLayerNack:
+		if p.MediaSSRC == v.video.ssrc {
+			v.shard.offer(command{kind: answerNACK, viewer: v, nacks: p.Nacks[:min(len(p.Nacks), maxNACKPairs)]})
+		}
+	case *rtcp.PictureLossIndication:
+		if p.MediaSSRC == v.video.ssrc {
+			v.wantKeyframe()
+		}
+	case *rtcp.FullIntraRequest:
+		for _, entry := range p.FIR {
+			if entry.SSRC == v.video.ssrc {
+				v.wantKeyframe()
+				break
+			}
+		}
+	case *rtcp.ReceiverReport:
+		for _, r := range p.Reports {
+			if r.SSRC == v.video.ssrc {
+				v.shard.offer(command{kind: noteReception, viewer: v, reception: receptionOf(r, time.Now())})
+			}
+		}
+	}
+}
+
+func (v *Viewer) wantKeyframe() {
+	v.sfu.counters.plisIn.Add(1)
+	v.shard.offer(command{kind: wantKeyframe, viewer: v})
+}
+
+// receptionOf reads a report block; the round trip is what RFC 3550 section
+// 6.4.1 computes from the last sender report.
+func receptionOf(r rtcp.ReceptionReport, now time.Time) reception {
+	out := reception{loss: float64(r.FractionLost) / 256, jitterMS: float64(r.Jitter) / 90}
+	if r.LastSenderReport == 0 {
+		return out
+	}
+	middle := uint32(ntpTime(now) >> 16)
+	if units := int32(middle - r.LastSenderReport - r.Delay); units > 0 {
+		out.rtt = int64(units) * int64(time.Second) >> 16
+	}
+	return out
+}

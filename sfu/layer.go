@@ -1,0 +1,136 @@
+package sfu
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/sfu/internal/codec"
+	"github.com/sluice-live/sluice/sfu/internal/ring"
+)
+
+const (
+	// layerTimeout is how long a layer counts as active without a packet.
+	layerTimeout = int64(time.Second)
+	// keyframeInterval is the least time between two requests for one layer
+	// (SPECS R-03).
+	keyframeInterval = int64(500 * time.Millisecond)
+)
+
+// layer is one incoming RTP stream: its ring, written by its reader, and what
+// others want to know of it.
+type layer struct {
+	rid   string
+	codec codec.Codec
+	fmtp  string // the publisher's format parameters
+	ssrc  uint32
+	ring  *ring.Ring
+	clock clock
+
+	gop         atomic.Uint64 // 1 + index of the first packet of the newest keyframe; 0: none yet
+	lastArrival atomic.Int64  // of a packet; SFU clock
+	size        atomic.Uint64 // width<<32 | height of the newest keyframe
+
+	asked   atomic.Int64 // when a keyframe was asked for last; SFU clock; 0: never
+	obeys   atomic.Int32 // whether the publisher answers such requests
+	request chan<- *layer
+
+	packets, bytes, frames atomic.Uint64
+	rate                   atomic.Pointer[rate]
+}
+
+// Values of layer.obeys.
+const (
+	obeysUnknown = iota
+	obeysYes
+	obeysNo
+)
+
+// rate is what was measured over the last second.
+type rate struct {
+	at                     int64
+	packets, bytes, frames uint64 // totals at that time
+	bitrate                int    // bits per second
+	frameRate              float64
+}
+
+// active reports whether packets arrive.
+func (l *layer) active(now int64) bool {
+	last := l.lastArrival.Load()
+	return last > 0 && now-last < layerTimeout
+}
+
+// keyframe returns the index of the first packet of the newest keyframe that is
+// still in the ring.
+func (l *layer) keyframe() (index uint64, ok bool) {
+	g := l.gop.Load()
+	if g == 0 || l.ring.At(g-1) == nil {
+		return 0, false
+	}
+	return g - 1, true
+}
+
+// askKeyframe asks the publisher for a keyframe, at most once in
+// keyframeInterval whoever asks (SPECS R-03).
+func (l *layer) askKeyframe(now int64) {
+	last := l.asked.Load()
+	if last != 0 && now-last < keyframeInterval {
+		return
+	}
+	if last > 0 {
+		l.obeys.Store(obeysNo) // the last request went unanswered
+	}
+	if !l.asked.CompareAndSwap(last, now) {
+		return
+	}
+	select {
+	case l.request <- l:
+	default: // the publisher's goroutine is busy with earlier ones; asked again later
+	}
+}
+
+// sawKeyframe notes an answer to a request.
+func (l *layer) sawKeyframe(now int64) {
+	asked := l.asked.Load()
+	if asked == 0 {
+		return
+	}
+	if asked > 0 && now-asked < keyframeInterval {
+		l.obeys.Store(obeysYes)
+	}
+	l.asked.Store(-keyframeInterval) // answered: the next request is free to go
+}
+
+// measure computes rates from the totals, once a second.
+func (l *layer) measure(now int64) {
+	r := &rate{at: now, packets: l.packets.Load(), bytes: l.bytes.Load(), frames: l.frames.Load()}
+	if last := l.rate.Load(); last != nil && now > last.at {
+		seconds := float64(now-last.at) / 1e9
+		r.bitrate = int(float64(r.bytes-last.bytes) * 8 / seconds)
+		r.frameRate = float64(r.frames-last.frames) / seconds
+	}
+	l.rate.Store(r)
+}
+
+func (l *layer) dimensions() (width, height int) {
+	s := l.size.Load()
+	return int(s >> 32), int(s & 0xffffffff)
+}
+
+// video returns a snapshot for the outside.
+func (l *layer) video(now int64) sluice.Layer {
+	out := sluice.Layer{RID: l.rid, Codec: l.codec.String(), Active: l.active(now)}
+	out.Width, out.Height = l.dimensions()
+	if r := l.rate.Load(); r != nil && out.Active {
+		out.Bitrate, out.FrameRate = r.bitrate, r.frameRate
+	}
+	return out
+}
+
+// bitrate is the rate of the last second in bits per second.
+func (l *layer) bitrate() int {
+	if r := l.rate.Load(); r != nil {
+		return r.bitrate
+	}
+	return 0
+}

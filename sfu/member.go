@@ -1,0 +1,98 @@
+package sfu
+
+import (
+	"github.com/sluice-live/sluice"
+)
+
+func newMember(v *Viewer, want sluice.LayerChoice, now int64) *member {
+	m := &member{viewer: v, want: want}
+	if v.video != nil {
+		m.video = &outlet{track: v.video, refilled: now, tokens: burstPackets * paceUnit}
+	}
+	if v.audio != nil {
+		m.audio = &outlet{track: v.audio, refilled: now, tokens: burstPackets * paceUnit}
+	}
+	return m
+}
+
+// describe lists the shard's viewers for the outside.
+func (sh *shard) describe() []sluice.Viewer {
+	all := make([]sluice.Viewer, 0, len(sh.members))
+	for _, m := range sh.members {
+		all = append(all, m.snapshot())
+	}
+	return all
+}
+
+func (m *member) snapshot() sluice.Viewer {
+	out := m.viewer.snapshot()
+	out.Pinned = m.want.RID != ""
+	out.NACKs, out.PLIs, out.Resent = m.nacks, m.plis, m.resent
+	out.Loss, out.JitterMS, out.RTTMS = m.reception.loss, m.reception.jitterMS, float64(m.reception.rtt)/1e6
+	for _, o := range []*outlet{m.video, m.audio} {
+		if o != nil {
+			out.PacketsSent += o.packets
+			out.BytesSent += o.bytes
+			out.Dropped += o.dropped
+		}
+	}
+	if o := m.video; o != nil {
+		out.Waiting = o.waiting()
+		if o.current != nil {
+			out.Layer = o.current.rid
+		}
+		if o.wanted != nil {
+			out.Target = o.wanted.rid
+		}
+	}
+	return out
+}
+
+// waiting says why no video flows, "" when it does.
+func (o *outlet) waiting() string {
+	switch {
+	case o.wanted == nil:
+		return "publisher"
+	case o.current == nil && o.track.format(o.wanted) == nil:
+		return "codec"
+	case o.current == nil:
+		return "keyframe"
+	}
+	return ""
+}
+
+// snapshot is what is known of a viewer without its shard.
+func (v *Viewer) snapshot() sluice.Viewer {
+	return sluice.Viewer{ID: v.id, Identity: v.identity, Since: v.since, Connected: v.connected.Load()}
+}
+
+// viewerSnapshots asks every shard for its viewers and adds those that are not
+// connected yet.
+func (st *stream) viewerSnapshots() []sluice.Viewer {
+	shards := *st.shards.Load()
+	replies := make(chan []sluice.Viewer, len(shards))
+	for _, sh := range shards {
+		sh.do(command{kind: describe, reply: replies})
+	}
+	var all []sluice.Viewer
+	seen := map[string]bool{}
+	for range shards {
+		select {
+		case part := <-replies:
+			for _, v := range part {
+				seen[v.ID] = true
+			}
+			all = append(all, part...)
+		case <-st.stop:
+			return all
+		}
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for v := range st.viewers {
+		if !seen[v.id] {
+			all = append(all, v.snapshot())
+		}
+	}
+	return all
+}

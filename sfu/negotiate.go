@@ -1,0 +1,231 @@
+package sfu
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/nack"
+	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/interceptor/pkg/twcc"
+	"github.com/pion/sdp/v3"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/sfu/internal/codec"
+)
+
+// role is which way the media of a session flows.
+type role int
+
+const (
+	publishing role = iota
+	viewing
+)
+
+// publisherFeedback is what we can send to a publisher; viewerFeedback is what
+// we understand from a viewer. Values as in a=rtcp-fb.
+var (
+	publisherFeedback = []string{"nack", "nack pli", "ccm fir", "transport-cc"}
+	viewerFeedback    = []string{"nack", "nack pli", "ccm fir"}
+)
+
+// publisherExtensions are the header extensions that are understood on ingest.
+var publisherExtensions = []string{
+	sdp.SDESMidURI, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI, sdp.TransportCCURI,
+}
+
+// offered is what a negotiation needs of an SDP offer.
+type offered struct {
+	desc  sdp.SessionDescription
+	setup string // value of a=setup
+}
+
+func parseOffer(text string) (*offered, error) {
+	o := &offered{}
+	if err := o.desc.UnmarshalString(text); err != nil {
+		return nil, sluice.Errorf(sluice.CodeInvalid, "the SDP offer does not parse")
+	}
+	o.setup, _ = o.desc.Attribute("setup")
+	for _, m := range o.desc.MediaDescriptions {
+		if v, ok := m.Attribute("setup"); ok {
+			o.setup = v
+		}
+	}
+	return o, nil
+}
+
+// section returns the first media section of a kind, "audio" or "video".
+func (o *offered) section(kind string) *sdp.MediaDescription {
+	for _, m := range o.desc.MediaDescriptions {
+		if m.MediaName.Media == kind {
+			return m
+		}
+	}
+	return nil
+}
+
+// mediaEngine registers exactly what the offer holds and we know, with the
+// offer's payload types and parameters: the answer then mirrors the offer, and
+// any H.264 profile is matched.
+func (o *offered) mediaEngine(r role) (*webrtc.MediaEngine, error) {
+	engine := &webrtc.MediaEngine{}
+	feedback := publisherFeedback
+	if r == viewing {
+		feedback = viewerFeedback
+	}
+	for _, m := range o.desc.MediaDescriptions {
+		kind := webrtc.NewRTPCodecType(m.MediaName.Media)
+		if kind == 0 {
+			continue
+		}
+		codecs := offeredCodecs(m, feedback)
+		if len(codecs) == 0 {
+			return nil, sluice.Errorf(sluice.CodeUnprocessable, "the %s section offers no codec that is supported here", m.MediaName.Media)
+		}
+		for _, c := range codecs {
+			if err := engine.RegisterCodec(c, kind); err != nil {
+				return nil, sluice.Errorf(sluice.CodeUnprocessable, "the %s section: %w", m.MediaName.Media, err)
+			}
+		}
+		if r == viewing {
+			continue
+		}
+		for _, uri := range publisherExtensions {
+			ext := webrtc.RTPHeaderExtensionCapability{URI: uri}
+			if err := engine.RegisterHeaderExtension(ext, kind); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return engine, nil
+}
+
+// offeredCodecs lists the supported codecs of a media section in its order, and
+// the RTX formats that belong to them.
+func offeredCodecs(m *sdp.MediaDescription, feedback []string) []webrtc.RTPCodecParameters {
+	formats := parseFormats(m)
+	var codecs []webrtc.RTPCodecParameters
+	known := map[string]bool{}
+	for _, f := range formats {
+		if codec.FromMimeType(m.MediaName.Media+"/"+f.name) == codec.Unknown {
+			continue
+		}
+		known[f.payloadType] = true
+		codecs = append(codecs, f.parameters(m.MediaName.Media, feedback))
+	}
+	for _, f := range formats {
+		apt, ok := strings.CutPrefix(f.fmtp, "apt=")
+		if ok && strings.EqualFold(f.name, "rtx") && known[apt] {
+			codecs = append(codecs, f.parameters(m.MediaName.Media, nil))
+		}
+	}
+	return codecs
+}
+
+// format is one payload type of a media section.
+type format struct {
+	payloadType string
+	name        string
+	clock       uint32
+	channels    uint16
+	fmtp        string
+	feedback    []string
+}
+
+func (f format) parameters(media string, feedback []string) webrtc.RTPCodecParameters {
+	pt, _ := strconv.ParseUint(f.payloadType, 10, 7)
+	p := webrtc.RTPCodecParameters{PayloadType: webrtc.PayloadType(pt)}
+	p.MimeType = media + "/" + f.name
+	p.ClockRate, p.Channels, p.SDPFmtpLine = f.clock, f.channels, f.fmtp
+	for _, want := range feedback {
+		for _, have := range f.feedback {
+			if strings.EqualFold(want, have) {
+				kind, parameter, _ := strings.Cut(want, " ")
+				p.RTCPFeedback = append(p.RTCPFeedback, webrtc.RTCPFeedback{Type: kind, Parameter: parameter})
+			}
+		}
+	}
+	return p
+}
+
+// parseFormats reads rtpmap, fmtp and rtcp-fb lines; formats without a valid
+// rtpmap are left out.
+func parseFormats(m *sdp.MediaDescription) []format {
+	byType := map[string]*format{}
+	var order []string
+	var common []string // rtcp-fb of every format
+	for _, a := range m.Attributes {
+		pt, value, _ := strings.Cut(a.Value, " ")
+		value = strings.TrimSpace(value)
+		switch {
+		case a.Key == "rtpmap":
+			if f, ok := parseRTPMap(pt, value); ok && byType[pt] == nil {
+				byType[pt] = f
+				order = append(order, pt)
+			}
+		case a.Key == "fmtp" && byType[pt] != nil:
+			byType[pt].fmtp = value
+		case a.Key == "rtcp-fb" && pt == "*":
+			common = append(common, value)
+		case a.Key == "rtcp-fb" && byType[pt] != nil:
+			byType[pt].feedback = append(byType[pt].feedback, value)
+		}
+	}
+	var formats []format
+	for _, pt := range m.MediaName.Formats { // the offerer's order of preference
+		for _, have := range order {
+			if have == pt {
+				f := *byType[pt]
+				f.feedback = append(f.feedback, common...)
+				formats = append(formats, f)
+			}
+		}
+	}
+	return formats
+}
+
+func parseRTPMap(pt, value string) (*format, bool) {
+	if n, err := strconv.ParseUint(pt, 10, 8); err != nil || n > 127 {
+		return nil, false
+	}
+	parts := strings.Split(value, "/")
+	if len(parts) < 2 {
+		return nil, false
+	}
+	clock, err := strconv.ParseUint(parts[1], 10, 32)
+	if err != nil {
+		return nil, false
+	}
+	f := &format{payloadType: pt, name: parts[0], clock: uint32(clock)}
+	if len(parts) > 2 {
+		channels, err := strconv.ParseUint(parts[2], 10, 16)
+		if err != nil {
+			return nil, false
+		}
+		f.channels = uint16(channels)
+	}
+	return f, true
+}
+
+// publisherInterceptors ask a publisher for lost packets and report what
+// arrived. Viewers have none: their shard does that work.
+func publisherInterceptors() (*interceptor.Registry, error) {
+	registry := &interceptor.Registry{}
+	generator, err := nack.NewGeneratorInterceptor()
+	if err != nil {
+		return nil, err
+	}
+	receiver, err := report.NewReceiverInterceptor()
+	if err != nil {
+		return nil, err
+	}
+	sender, err := twcc.NewSenderInterceptor()
+	if err != nil {
+		return nil, err
+	}
+	registry.Add(generator)
+	registry.Add(receiver)
+	registry.Add(sender)
+	return registry, nil
+}

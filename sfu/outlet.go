@@ -1,0 +1,215 @@
+package sfu
+
+import (
+	"time"
+
+	"github.com/pion/rtp"
+
+	"github.com/sluice-live/sluice/sfu/internal/rewrite"
+	"github.com/sluice-live/sluice/sfu/internal/ring"
+)
+
+const (
+	// burstPackets may go to one viewer at once; what is more follows at
+	// pacePackets a millisecond, so that a keyframe or a cached GOP does not
+	// overflow the viewer's socket.
+	burstPackets = 32
+	pacePackets  = 12
+	paceUnit     = int64(time.Millisecond) // a nanosecond earns pacePackets/paceUnit packets
+	// freshKeyframe is how old a keyframe may be to start or switch with it
+	// rather than ask for one.
+	freshKeyframe = int64(time.Second)
+	// switchKeyframe is the same for a viewer that sees another layer meanwhile.
+	switchKeyframe = int64(250 * time.Millisecond)
+	// keyframePatience is how long a new viewer waits for a requested keyframe
+	// before it starts from the cached GOP.
+	keyframePatience = int64(250 * time.Millisecond)
+)
+
+// outlet is one outgoing track of one viewer: which layer it shows, how far in
+// that layer's ring it is, and the numbers that the viewer has seen. Only the
+// viewer's shard touches it.
+type outlet struct {
+	track  *track
+	line   rewrite.Timeline[*layer]
+	header rtp.Header
+	resend resender
+
+	current *layer // shown; nil: nothing
+	format  *trackFormat
+	cursor  uint64 // ring index of its next packet
+
+	wanted *layer // to be shown; equal to current when settled
+	from   uint64 // ring head of wanted when the wait for it began
+	since  int64  // when that was
+
+	tokens   int64 // packets that may be sent now, times paceUnit
+	refilled int64
+
+	newest struct { // packet sent with the greatest sequence number
+		layer     *layer
+		timestamp uint32
+		arrival   int64
+	}
+
+	packets, bytes, dropped uint64
+}
+
+// want makes l the layer to show. nil stops the outlet.
+func (o *outlet) want(l *layer, now int64) {
+	if l == o.wanted {
+		return
+	}
+	o.wanted, o.since = l, now
+	if l == nil {
+		o.current = nil
+		return
+	}
+	o.from = l.ring.Head()
+}
+
+// forward sends what is due and reports whether more is waiting for its turn.
+func (o *outlet) forward(sh *shard, now int64) (backlog bool) {
+	if o.wanted != o.current && o.wanted != nil {
+		o.change(sh, now)
+	}
+	if o.current == nil {
+		return false
+	}
+	r := o.current.ring
+	head := r.Head()
+	if o.cursor == head {
+		return false
+	}
+	o.refill(now)
+	for ; o.cursor < head; o.cursor++ {
+		if o.tokens < paceUnit {
+			return true
+		}
+		p := r.At(o.cursor)
+		if p == nil {
+			o.overrun(sh, head, now)
+			return false
+		}
+		o.tokens -= paceUnit
+		o.send(sh, p)
+	}
+	return false
+}
+
+// refill adds the packets that time allows.
+func (o *outlet) refill(now int64) {
+	o.tokens = min(o.tokens+(now-o.refilled)*pacePackets, burstPackets*paceUnit)
+	o.refilled = now
+}
+
+// overrun gives up what the ring has forgotten and waits for a keyframe.
+func (o *outlet) overrun(sh *shard, head uint64, now int64) {
+	o.dropped += head - o.cursor
+	sh.sfu.counters.overrun.Add(head - o.cursor)
+	o.current, o.from, o.since = nil, head, now
+}
+
+// change shows the wanted layer if it can be started now, and asks for a
+// keyframe otherwise.
+func (o *outlet) change(sh *shard, now int64) {
+	l := o.wanted
+	if o.format == nil || o.format.codec != l.codec {
+		if f := o.track.format(l); f == nil {
+			return // the viewer has no such codec
+		}
+	}
+	if !l.codec.Video() {
+		if l.ring.Head() > o.from {
+			o.begin(sh, l, o.from)
+		}
+		return
+	}
+	index, ok := l.keyframe()
+	switch {
+	case ok && (index >= o.from || o.mayStart(l, index, now)):
+		o.begin(sh, l, index)
+	default:
+		l.askKeyframe(now)
+	}
+}
+
+// mayStart reports whether to start from a keyframe that came before it was
+// wanted.
+func (o *outlet) mayStart(l *layer, index uint64, now int64) bool {
+	p := l.ring.At(index)
+	if p == nil {
+		return false
+	}
+	age := now - p.Arrival
+	if o.current != nil && o.current.active(now) {
+		return age < switchKeyframe
+	}
+	return age < freshKeyframe || l.obeys.Load() != obeysYes || now-o.since > keyframePatience
+}
+
+// begin shows l from the packet with that index on.
+func (o *outlet) begin(sh *shard, l *layer, index uint64) {
+	first := l.ring.At(index)
+	if first == nil {
+		return
+	}
+	edge := first
+	if newest := l.ring.At(l.ring.Head() - 1); newest != nil && int32(newest.Timestamp-first.Timestamp) > 0 {
+		edge = newest
+	}
+	o.line.Begin(l, rewrite.Start{
+		First: rewrite.Packet{Seq: first.Seq, Timestamp: first.Timestamp}, Edge: edge.Timestamp,
+		Descriptor: first.Descriptor, Elapsed: o.elapsed(l, edge),
+	})
+	if o.current != nil && o.current != l {
+		sh.sfu.counters.switches.Add(1)
+	}
+	o.current, o.cursor, o.format = l, index, o.track.format(l)
+}
+
+// elapsed is the time from the newest packet sent to edge, in clock ticks. It is
+// measured on the publisher's clock when both layers have sender reports.
+func (o *outlet) elapsed(l *layer, edge *ring.Packet) uint32 {
+	last := &o.newest
+	if last.layer == nil {
+		return 0
+	}
+	nanos := edge.Arrival - last.arrival
+	if last.layer.clock.offset == l.clock.offset && last.layer.clock.exact() && l.clock.exact() {
+		nanos = l.clock.captured(edge.Timestamp) - last.layer.clock.captured(last.timestamp)
+	}
+	return uint32(max(nanos, 0) / 1000 * int64(l.clock.hertz) / 1_000_000)
+}
+
+// send forwards one packet of the current layer under the viewer's numbers.
+func (o *outlet) send(sh *shard, p *ring.Packet) {
+	piece := o.line.Current()
+	out, ok := piece.Map(rewrite.Packet{Seq: p.Seq, Timestamp: p.Timestamp})
+	if !ok {
+		o.dropped++
+		sh.late++
+		return
+	}
+	h := &o.header
+	h.Version, h.SSRC, h.PayloadType = 2, o.track.ssrc, o.format.pt
+	h.Marker, h.SequenceNumber, h.Timestamp = p.Marker, uint16(out.Seq), out.Timestamp
+	o.track.write(h, sh.payload(piece, p))
+	if last, sent := o.line.Last(); !sent || out.Seq > last.Seq {
+		o.newest.layer, o.newest.timestamp, o.newest.arrival = o.current, p.Timestamp, p.Arrival
+	}
+	o.line.Sent(out, &p.Descriptor)
+	o.count(sh, h, p)
+}
+
+func (o *outlet) count(sh *shard, h *rtp.Header, p *ring.Packet) {
+	n := uint64(rtpHeaderBytes + len(p.Payload))
+	o.packets++
+	o.bytes += n
+	sh.packets++
+	sh.bytes += n
+	o.resend.earn(n)
+}
+
+// rtpHeaderBytes is the RTP header without extensions.
+const rtpHeaderBytes = 12

@@ -1,0 +1,163 @@
+package sfu
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/sfu/internal/codec"
+	"github.com/sluice-live/sluice/sfu/internal/ring"
+)
+
+const (
+	// maxLayers bounds the incoming RTP streams of one publisher.
+	maxLayers = 4
+	// audioRingPackets is the ring of an audio layer: ten seconds of Opus.
+	audioRingPackets = 512
+)
+
+// Publisher is the session that sends a stream.
+type Publisher struct {
+	*session
+	stream *stream
+	gone   bool      // it has ended; guarded by stream.mu
+	offset ntpOffset // shared by the clocks of all layers
+
+	requests chan *layer // for keyframes
+	readers  sync.WaitGroup
+
+	mu     sync.Mutex
+	layers []*layer
+}
+
+// newPublisher answers the offer. The publisher is not attached to its stream
+// yet, so nothing that it sends is seen.
+func newPublisher(ctx context.Context, st *stream, o sluice.Offer) (*Publisher, error) {
+	ses, err := st.sfu.newSession(o, publishing)
+	if err != nil {
+		return nil, err
+	}
+	p := &Publisher{session: ses, stream: st, requests: make(chan *layer, maxLayers)}
+	ses.pc.OnTrack(p.track)
+	if err := ses.accept(ctx, o.SDP, func() { st.detach(p) }); err != nil {
+		ses.Close("offer refused")
+		return nil, err
+	}
+	p.readers.Go(p.askKeyframes)
+	return p, nil
+}
+
+// Close ends the session and waits for its readers.
+func (p *Publisher) Close(reason string) {
+	p.session.Close(reason)
+	p.readers.Wait()
+}
+
+// track starts the readers of an incoming RTP stream.
+func (p *Publisher) track(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+	l := p.addLayer(track)
+	if l == nil {
+		p.log.Warn("ignore track", "rid", track.RID(), "codec", track.Codec().MimeType)
+		return
+	}
+	p.log.Info("track", "layer", l.rid, "codec", l.codec.String(), "ssrc", l.ssrc)
+	r := &reader{layer: l, sfu: p.sfu, wake: p.stream.wake}
+	p.readers.Go(func() {
+		err := r.run(track)
+		p.log.Debug("track ended", "layer", l.rid, "err", err)
+	})
+	p.readers.Go(func() { readReports(receiver, l, p.sfu.now) })
+}
+
+// addLayer makes the layer of a track; nil when it is not wanted.
+func (p *Publisher) addLayer(track *webrtc.TrackRemote) *layer {
+	c := codec.FromMimeType(track.Codec().MimeType)
+	if c == codec.Unknown {
+		return nil
+	}
+	size := p.sfu.cfg.RingPackets
+	if !c.Video() {
+		size = audioRingPackets
+	}
+	l := &layer{
+		rid: track.RID(), codec: c, ssrc: uint32(track.SSRC()), ring: ring.New(size), request: p.requests,
+		fmtp:  track.Codec().SDPFmtpLine,
+		clock: clock{hertz: c.ClockRate(), offset: &p.offset},
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.layers) >= maxLayers {
+		return nil
+	}
+	p.layers = append(p.layers, l)
+	p.stream.setSources(p, p.layers)
+	return l
+}
+
+// askKeyframes sends the keyframe requests of all layers until the session ends.
+func (p *Publisher) askKeyframes() {
+	for {
+		select {
+		case l := <-p.requests:
+			err := p.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: l.ssrc}})
+			if err != nil {
+				p.log.Debug("ask for a keyframe", "layer", l.rid, "err", err)
+			}
+			p.sfu.counters.plisOut.Add(1)
+		case <-p.done:
+			return
+		}
+	}
+}
+
+// lastPacket is when the newest media packet came; SFU clock, 0 before it.
+func (p *Publisher) lastPacket() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var last int64
+	for _, l := range p.layers {
+		last = max(last, l.lastArrival.Load())
+	}
+	return last
+}
+
+const (
+	// probeSettle is how long packets may still come in from a publisher that
+	// has died, out of socket buffers.
+	probeSettle = 100 * time.Millisecond
+	// probeTime is how long a publisher may be silent before it counts as dead
+	// when another wants its place.
+	probeTime = 600 * time.Millisecond
+	// probeInterval is how often that is looked at.
+	probeInterval = 10 * time.Millisecond
+)
+
+// alive reports whether media still comes in, watching for up to probeTime.
+func (p *Publisher) alive(ctx context.Context) bool {
+	start := p.sfu.now()
+	if last := p.lastPacket(); last != 0 && start-last > int64(probeTime) {
+		return false
+	}
+	timeout := time.NewTimer(probeTime)
+	defer timeout.Stop()
+	tick := time.NewTicker(probeInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if p.lastPacket() > start+int64(probeSettle) {
+				return true
+			}
+		case <-timeout.C:
+			return false
+		case <-p.done:
+			return false
+		case <-ctx.Done():
+			return true
+		}
+	}
+}

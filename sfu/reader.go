@@ -1,0 +1,173 @@
+package sfu
+
+import (
+	"errors"
+	"io"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/sluice-live/sluice/sfu/internal/ring"
+)
+
+const (
+	maxPacket   = 1500     // bytes of the largest RTP packet taken
+	slabBytes   = 64 << 10 // payload memory is taken in slabs
+	slabStructs = 64       // and packet structs too
+)
+
+// reader moves one incoming RTP stream into its layer's ring. It is the only
+// writer of the ring and runs until the track ends.
+type reader struct {
+	layer *layer
+	sfu   *SFU
+	wake  func() // tells the shards; never blocks
+
+	unwrap  ring.Unwrapper
+	header  rtp.Header
+	slab    []byte
+	structs []ring.Packet
+
+	frame      uint32 // timestamp of the newest frame
+	frameIndex uint64 // ring index of its first packet
+	frameKey   bool   // it is known to be a keyframe
+	started    bool
+}
+
+// run reads until the track fails, which is how a session ends it.
+func (r *reader) run(track *webrtc.TrackRemote) error {
+	for {
+		n, _, err := track.Read(r.space())
+		if errors.Is(err, io.ErrShortBuffer) {
+			r.sfu.counters.malformed.Add(1)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if r.take(n) {
+			r.wake()
+		}
+	}
+}
+
+// space returns where the next packet goes.
+func (r *reader) space() []byte {
+	if len(r.slab) < maxPacket {
+		r.slab = make([]byte, slabBytes)
+	}
+	return r.slab[:maxPacket]
+}
+
+// take handles the n bytes that were read into space and reports whether the
+// ring grew.
+func (r *reader) take(n int) bool {
+	raw := r.slab[:n:n]
+	now := r.sfu.now()
+	payload, ok := parseRTP(&r.header, raw)
+	if !ok {
+		r.sfu.counters.malformed.Add(1)
+		return false
+	}
+	seq := r.unwrap.Unwrap(r.header.SequenceNumber)
+	if r.layer.ring.BySeq(seq) != nil {
+		r.sfu.counters.duplicate.Add(1)
+		return false
+	}
+	r.slab = r.slab[n:]
+	p := r.packet()
+	*p = ring.Packet{
+		Seq: seq, Timestamp: r.header.Timestamp, Arrival: now, Marker: r.header.Marker, Payload: payload,
+	}
+	p.Descriptor, _ = r.layer.codec.Descriptor(payload)
+	r.note(p, now)
+	r.layer.ring.Put(p)
+	if r.frameKey {
+		r.layer.gop.Store(r.frameIndex + 1)
+	}
+	r.sfu.counters.packetsIn.Add(1)
+	r.sfu.counters.bytesIn.Add(uint64(n))
+	return true
+}
+
+func (r *reader) packet() *ring.Packet {
+	if len(r.structs) == 0 {
+		r.structs = make([]ring.Packet, slabStructs)
+	}
+	p := &r.structs[0]
+	r.structs = r.structs[1:]
+	return p
+}
+
+// note follows frames and keyframes, and keeps the layer's totals.
+func (r *reader) note(p *ring.Packet, now int64) {
+	l := r.layer
+	if !r.started {
+		l.clock.start(p.Timestamp, now)
+	}
+	if !r.started || int32(p.Timestamp-r.frame) > 0 {
+		r.started = true
+		r.frame, r.frameIndex, r.frameKey = p.Timestamp, l.ring.Head(), false
+		l.frames.Add(1)
+	}
+	if p.Timestamp == r.frame && l.codec.Video() && l.codec.Keyframe(p.Payload) {
+		if !r.frameKey {
+			r.frameKey = true
+			l.sawKeyframe(now)
+		}
+		if w, h, ok := l.codec.Size(p.Payload); ok {
+			l.size.Store(uint64(w)<<32 | uint64(h))
+		}
+	}
+	l.packets.Add(1)
+	l.bytes.Add(uint64(len(p.Payload)))
+	l.lastArrival.Store(now)
+}
+
+// parseRTP reads the header into h and returns the payload without padding
+// (RFC 3550 section 5.1). ok is false for what is not a valid packet.
+func parseRTP(h *rtp.Header, raw []byte) (payload []byte, ok bool) {
+	n, err := h.Unmarshal(raw)
+	if err != nil || n > len(raw) {
+		return nil, false
+	}
+	payload = raw[n:]
+	if h.Padding {
+		if len(payload) == 0 {
+			return nil, false
+		}
+		padding := int(payload[len(payload)-1])
+		if padding == 0 || padding > len(payload) {
+			return nil, false
+		}
+		payload = payload[:len(payload)-padding]
+	}
+	return payload, true
+}
+
+// readReports takes the sender reports of a track until it ends.
+func readReports(receiver *webrtc.RTPReceiver, l *layer, now func() int64) {
+	buf := make([]byte, maxPacket)
+	for {
+		var n int
+		var err error
+		if l.rid != "" {
+			n, _, err = receiver.ReadSimulcast(buf, l.rid)
+		} else {
+			n, _, err = receiver.Read(buf)
+		}
+		if err != nil {
+			return
+		}
+		packets, err := rtcp.Unmarshal(buf[:n])
+		if err != nil {
+			continue
+		}
+		for _, p := range packets {
+			if sr, ok := p.(*rtcp.SenderReport); ok && sr.SSRC == l.ssrc {
+				l.clock.observe(sr.NTPTime, sr.RTPTime, now())
+			}
+		}
+	}
+}

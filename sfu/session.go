@@ -1,0 +1,287 @@
+package sfu
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/sluice-live/sluice"
+)
+
+// ICE timing: consent is checked every iceKeepalive; a session whose peer is
+// silent is given up after iceDisconnected plus iceFailed (RFC 7675 asks for
+// at most 30 s).
+const (
+	iceKeepalive    = 2 * time.Second
+	iceDisconnected = 5 * time.Second
+	iceFailed       = 5 * time.Second
+)
+
+// gatherTimeout bounds how long an answer waits for local candidates.
+const gatherTimeout = 5 * time.Second
+
+// session is the peer connection of a publisher or viewer and its life: from
+// the offer to the moment everything is freed.
+type session struct {
+	id       string
+	identity string
+	since    time.Time
+	remote   netip.Addr
+	sfu      *SFU
+	log      *slog.Logger
+	pc       *webrtc.PeerConnection
+	offer    *offered
+	answer   string
+
+	handshake *time.Timer
+	restart   sync.Mutex // held during an ICE restart
+	connected atomic.Bool
+	pending   atomic.Bool // counted as pending
+	closing   sync.Once
+	done      chan struct{}
+	joined    func() // called once when connected; may be nil
+	ended     func() // called once, before done is closed
+}
+
+// newSession makes the peer connection for an offer, with a place among the
+// pending sessions.
+func (s *SFU) newSession(o sluice.Offer, r role) (*session, error) {
+	parsed, err := parseOffer(o.SDP)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := parsed.mediaEngine(r)
+	if err != nil {
+		return nil, err
+	}
+	registry := &interceptor.Registry{}
+	if r == publishing {
+		if registry, err = publisherInterceptors(); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.reserve(o.Remote); err != nil {
+		return nil, err
+	}
+	se := s.settingEngine(parsed.setup)
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(se), webrtc.WithInterceptorRegistry(registry))
+	pc, err := api.NewPeerConnection(webrtc.Configuration{
+		Certificates: []webrtc.Certificate{s.certificate},
+		BundlePolicy: webrtc.BundlePolicyMaxBundle,
+	})
+	if err != nil {
+		s.release(o.Remote)
+		return nil, err
+	}
+	id := randomID()
+	ses := &session{
+		id: id, identity: o.Grant.Identity, since: time.Now(), remote: o.Remote, sfu: s, pc: pc, offer: parsed,
+		log:  s.log.With("stream", o.Stream, "session", id),
+		done: make(chan struct{}),
+	}
+	ses.pending.Store(true)
+	pc.OnDataChannel(func(d *webrtc.DataChannel) {
+		if err := d.Close(); err != nil {
+			ses.log.Debug("refuse data channel", "err", err)
+		}
+	})
+	return ses, nil
+}
+
+func randomID() string {
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// settingEngine prefers AES-GCM, which costs a seventh of AES-CM here; the DTLS
+// server chooses, so we are it unless the offer forbids.
+func (s *SFU) settingEngine(setup string) webrtc.SettingEngine {
+	se := webrtc.SettingEngine{LoggerFactory: newPionLog(s.log)}
+	s.transport.settings(&se)
+	se.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
+	dtlsRole := webrtc.DTLSRoleServer
+	if setup == "passive" {
+		dtlsRole = webrtc.DTLSRoleClient
+	}
+	if err := se.SetAnsweringDTLSRole(dtlsRole); err != nil {
+		s.log.Error("set DTLS role", "err", err)
+	}
+	se.SetICETimeouts(iceDisconnected, iceFailed, iceKeepalive)
+	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	se.SetIncludeLoopbackCandidate(s.cfg.Loopback)
+	se.SetLite(s.cfg.ICELite)
+	se.DisableActiveTCP(true)
+	se.SetDTLSInsecureSkipHelloVerify(true) // ICE has validated the address already
+	if len(s.cfg.PublicIPs) > 0 {
+		ips := make([]string, len(s.cfg.PublicIPs))
+		for i, ip := range s.cfg.PublicIPs {
+			ips[i] = ip.String()
+		}
+		if err := se.SetICEAddressRewriteRules(webrtc.ICEAddressRewriteRule{
+			External: ips, AsCandidateType: webrtc.ICECandidateTypeHost, Mode: webrtc.ICEAddressRewriteReplace,
+		}); err != nil {
+			s.log.Error("set public addresses", "err", err)
+		}
+	}
+	return se
+}
+
+// accept answers the offer and starts the clock for the handshake. ended is
+// called once when the session ends.
+func (ses *session) accept(ctx context.Context, sdp string, ended func()) error {
+	ses.ended = ended
+	ses.handshake = time.AfterFunc(ses.sfu.cfg.HandshakeTimeout, func() {
+		if !ses.connected.Load() {
+			ses.Close("no connection within the handshake timeout")
+		}
+	})
+	ses.pc.OnConnectionStateChange(ses.stateChanged)
+	answer, err := ses.negotiate(ctx, sdp)
+	if err != nil {
+		return err
+	}
+	ses.answer = answer
+	return nil
+}
+
+// negotiate sets an offer and returns the answer with all candidates in it.
+func (ses *session) negotiate(ctx context.Context, sdp string) (string, error) {
+	if err := ses.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: sdp}); err != nil {
+		return "", sluice.Errorf(sluice.CodeUnprocessable, "the offer cannot be accepted: %w", err)
+	}
+	answer, err := ses.pc.CreateAnswer(nil)
+	if err != nil {
+		return "", sluice.Errorf(sluice.CodeUnprocessable, "the offer cannot be answered: %w", err)
+	}
+	gathered := webrtc.GatheringCompletePromise(ses.pc)
+	if err := ses.pc.SetLocalDescription(answer); err != nil {
+		return "", sluice.Errorf(sluice.CodeUnprocessable, "the offer cannot be answered: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
+	defer cancel()
+	select {
+	case <-gathered:
+	case <-ctx.Done():
+		return "", sluice.Errorf(sluice.CodeUnavailable, "gathering candidates: %w", ctx.Err())
+	}
+	return ses.pc.LocalDescription().SDP, nil
+}
+
+func (ses *session) stateChanged(state webrtc.PeerConnectionState) {
+	ses.log.Debug("connection state", "state", state.String())
+	switch state {
+	case webrtc.PeerConnectionStateConnected:
+		if ses.connected.CompareAndSwap(false, true) {
+			ses.settle()
+			if ses.joined != nil {
+				ses.joined()
+			}
+		}
+	case webrtc.PeerConnectionStateFailed:
+		go ses.Close("connection failed")
+	case webrtc.PeerConnectionStateClosed:
+		go ses.Close("closed by the peer")
+	}
+}
+
+// settle gives the place among the pending sessions back.
+func (ses *session) settle() {
+	if ses.pending.CompareAndSwap(true, false) {
+		ses.sfu.release(ses.remote)
+	}
+}
+
+// ID is the session's public id.
+func (ses *session) ID() string { return ses.id }
+
+// Answer is the SDP answer, all candidates of ours in it.
+func (ses *session) Answer() string { return ses.answer }
+
+// Done is closed when the session has ended.
+func (ses *session) Done() <-chan struct{} { return ses.done }
+
+// Trickle adds remote candidates (RFC 8840). What cannot be used is dropped.
+func (ses *session) Trickle(_ context.Context, remote sluice.ICE) error {
+	for _, c := range remote.Candidates {
+		init := webrtc.ICECandidateInit{Candidate: c}
+		if remote.Ufrag != "" {
+			init.UsernameFragment = &remote.Ufrag
+		}
+		if err := ses.pc.AddICECandidate(init); err != nil {
+			ses.log.Debug("drop remote candidate", "err", err)
+		}
+	}
+	return nil
+}
+
+// Restart replaces the remote ICE parameters and returns new ones of ours (RFC
+// 9725 section 4.3.3). DTLS and media go on. On error the session runs on as
+// before.
+func (ses *session) Restart(ctx context.Context, remote sluice.ICE) (sluice.ICE, error) {
+	if !ses.restart.TryLock() {
+		return sluice.ICE{}, &sluice.Error{Code: sluice.CodeTooManyRequests, Detail: "another ICE restart is under way", RetryAfter: time.Second}
+	}
+	defer ses.restart.Unlock()
+	if !ses.connected.Load() {
+		return sluice.ICE{}, sluice.Errorf(sluice.CodeUnprocessable, "the session is not connected yet")
+	}
+	offer, err := ses.offer.withICE(remote)
+	if err != nil {
+		return sluice.ICE{}, err
+	}
+	answer, err := ses.negotiate(ctx, offer)
+	if err != nil {
+		return sluice.ICE{}, err
+	}
+	return iceOf(answer)
+}
+
+// withICE returns the offer with other ICE parameters and candidates.
+func (o *offered) withICE(remote sluice.ICE) (string, error) {
+	desc := o.desc
+	desc.Attributes = replaceICE(desc.Attributes, remote, false)
+	desc.MediaDescriptions = append(desc.MediaDescriptions[:0:0], desc.MediaDescriptions...)
+	for i, m := range desc.MediaDescriptions {
+		section := *m
+		section.Attributes = replaceICE(section.Attributes, remote, i == 0)
+		desc.MediaDescriptions[i] = &section
+	}
+	b, err := desc.Marshal()
+	return string(b), err
+}
+
+// Close ends the session and returns when everything is freed. It may be
+// called any number of times.
+func (ses *session) Close(reason string) {
+	ses.closing.Do(func() {
+		if ses.handshake != nil {
+			ses.handshake.Stop()
+		}
+		ses.settle()
+		if !ses.connected.Load() {
+			ses.sfu.counters.sessionsFailed.Add(1)
+		}
+		if ses.ended != nil {
+			ses.ended()
+		}
+		if err := ses.pc.GracefulClose(); err != nil && !errors.Is(err, context.Canceled) {
+			ses.log.Debug("close peer connection", "err", err)
+		}
+		ses.log.Info("session ended", "reason", strings.TrimSpace(reason), "duration", time.Since(ses.since).Round(time.Millisecond))
+		close(ses.done)
+	})
+	<-ses.done
+}

@@ -1,0 +1,264 @@
+package sfu
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/sluice-live/sluice"
+)
+
+// Deps are what an SFU needs of others. Nil observers are ignored.
+type Deps struct {
+	Log          *slog.Logger
+	ForwardDelay Observer // from a packet's arrival to its sending, sampled
+	JoinTime     Observer // from a viewer's offer to its first video packet
+}
+
+// SFU is the media plane of one node. Its methods may be called from any
+// goroutine.
+type SFU struct {
+	cfg         Config
+	log         *slog.Logger
+	deps        Deps
+	transport   *transport
+	certificate webrtc.Certificate
+	start       time.Time // origin of the monotonic clock
+	counters    counters
+
+	mu      sync.Mutex
+	streams map[string]*stream
+	pending map[netip.Addr]int // sessions that are not connected yet
+	closed  bool
+
+	appeared chan struct{} // closed when a stream appears
+}
+
+// New opens the media sockets. Close frees them.
+func New(cfg Config, deps Deps) (*SFU, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("sfu: %w", err)
+	}
+	cfg = cfg.withDefaults()
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.ForwardDelay == nil {
+		deps.ForwardDelay = discard{}
+	}
+	if deps.JoinTime == nil {
+		deps.JoinTime = discard{}
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("sfu: make key: %w", err)
+	}
+	certificate, err := webrtc.GenerateCertificate(key)
+	if err != nil {
+		return nil, fmt.Errorf("sfu: make certificate: %w", err)
+	}
+	t, err := listen(context.Background(), cfg, deps.Log)
+	if err != nil {
+		return nil, fmt.Errorf("sfu: %w", err)
+	}
+	return &SFU{
+		cfg: cfg, log: deps.Log, deps: deps, transport: t, certificate: *certificate,
+		start: time.Now(), streams: map[string]*stream{}, pending: map[netip.Addr]int{},
+		appeared: make(chan struct{}),
+	}, nil
+}
+
+// now is the SFU's monotonic clock in nanoseconds.
+func (s *SFU) now() int64 { return int64(time.Since(s.start)) }
+
+// MediaPort is the UDP (and TCP) port in use.
+func (s *SFU) MediaPort() int { return s.transport.port() }
+
+// reserve takes a place among the pending sessions.
+func (s *SFU) reserve(remote netip.Addr) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return &sluice.Error{Code: sluice.CodeUnavailable, Detail: "the node is closing", RetryAfter: time.Second}
+	case s.pending[remote] >= s.cfg.MaxPendingPerIP:
+		return &sluice.Error{Code: sluice.CodeTooManyRequests, Detail: "too many of your sessions are not connected yet", RetryAfter: 5 * time.Second}
+	case s.counters.pending.Load() >= int64(s.cfg.MaxPending):
+		return &sluice.Error{Code: sluice.CodeUnavailable, Detail: "too many sessions are not connected yet", RetryAfter: 5 * time.Second}
+	}
+	s.pending[remote]++
+	s.counters.pending.Add(1)
+	return nil
+}
+
+func (s *SFU) release(remote netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pending[remote]--; s.pending[remote] <= 0 {
+		delete(s.pending, remote)
+	}
+	s.counters.pending.Add(-1)
+}
+
+// stream returns the stream of that name, making it when create is set. The
+// caller holds a use of it until it calls unuse.
+func (s *SFU) stream(name string, create bool) *stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.streams[name]
+	if st == nil && create && !s.closed {
+		st = newStream(s, name)
+		s.streams[name] = st
+		close(s.appeared)
+		s.appeared = make(chan struct{})
+	}
+	if st != nil {
+		st.uses++
+	}
+	return st
+}
+
+// use takes another use of a stream that is in use.
+func (s *SFU) use(st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.uses++
+}
+
+// unuse gives a use of a stream up. The last one ends the stream.
+func (s *SFU) unuse(st *stream) {
+	s.mu.Lock()
+	st.uses--
+	last := st.uses == 0
+	if last {
+		delete(s.streams, st.name)
+	}
+	s.mu.Unlock()
+	if last {
+		st.close()
+	}
+}
+
+func (s *SFU) streamCount() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.streams)
+}
+
+// Publish answers a publisher's offer. Errors carry a sluice.Code: the stream
+// has a live publisher (CodeStreamBusy), the offer cannot be accepted, or a
+// limit is reached.
+func (s *SFU) Publish(ctx context.Context, o sluice.Offer) (*Publisher, error) {
+	st := s.stream(o.Stream, true)
+	if st == nil {
+		return nil, errClosing()
+	}
+	defer s.unuse(st)
+	return st.publish(ctx, o)
+}
+
+// Watch answers a viewer's offer. CodeStreamOffline means that nobody
+// publishes the stream, and waiting is not configured.
+func (s *SFU) Watch(ctx context.Context, o sluice.Offer) (*Viewer, error) {
+	st := s.stream(o.Stream, s.cfg.Wait)
+	if st == nil {
+		return nil, errOffline()
+	}
+	defer s.unuse(st)
+	return st.watch(ctx, o)
+}
+
+func errClosing() error {
+	return &sluice.Error{Code: sluice.CodeUnavailable, Detail: "the node is closing", RetryAfter: time.Second}
+}
+
+func errOffline() error {
+	return &sluice.Error{Code: sluice.CodeStreamOffline, Detail: "nobody publishes this stream", RetryAfter: 2 * time.Second}
+}
+
+// Stream returns a snapshot of a stream and a channel that is closed when a
+// newer one exists. For a stream that this node does not have the
+// channel is closed when any stream appears.
+func (s *SFU) Stream(name string) (sluice.Stream, <-chan struct{}) {
+	s.mu.Lock()
+	appeared := s.appeared
+	s.mu.Unlock()
+	st := s.stream(name, false)
+	if st == nil {
+		return sluice.Stream{Name: name, State: sluice.StreamOffline, Layers: []sluice.Layer{}}, appeared
+	}
+	defer s.unuse(st)
+	return st.snapshot()
+}
+
+// Streams returns a snapshot of every stream that has a publisher or viewers,
+// ordered by name.
+func (s *SFU) Streams() []sluice.Stream {
+	s.mu.Lock()
+	names := make([]string, 0, len(s.streams))
+	for name := range s.streams {
+		names = append(names, name)
+	}
+	s.mu.Unlock()
+	slices.Sort(names)
+	var all []sluice.Stream
+	for _, name := range names {
+		st := s.stream(name, false)
+		if st == nil {
+			continue
+		}
+		snapshot, _ := st.snapshot()
+		s.unuse(st)
+		all = append(all, snapshot)
+	}
+	return all
+}
+
+// Viewers returns a snapshot of a stream's viewers, the oldest first.
+func (s *SFU) Viewers(name string) []sluice.Viewer {
+	st := s.stream(name, false)
+	if st == nil {
+		return nil
+	}
+	defer s.unuse(st)
+	viewers := st.viewerSnapshots()
+	slices.SortFunc(viewers, func(a, b sluice.Viewer) int {
+		if c := a.Since.Compare(b.Since); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return viewers
+}
+
+// Close ends every session, publishers after viewers, and closes the sockets.
+// It returns when all goroutines have ended.
+func (s *SFU) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	streams := make([]*stream, 0, len(s.streams))
+	for _, st := range s.streams {
+		st.uses++
+		streams = append(streams, st)
+	}
+	s.mu.Unlock()
+	var ending sync.WaitGroup
+	for _, st := range streams {
+		ending.Go(func() {
+			st.shutdown()
+			s.unuse(st)
+		})
+	}
+	ending.Wait()
+	return s.transport.close()
+}

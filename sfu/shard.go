@@ -1,0 +1,311 @@
+package sfu
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtcp"
+
+	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/sfu/internal/rewrite"
+	"github.com/sluice-live/sluice/sfu/internal/ring"
+)
+
+const (
+	// housekeeping is how often a shard chooses layers and looks for waits.
+	housekeeping = 100 * time.Millisecond
+	// paceInterval is how often viewers with a backlog get their next share.
+	paceInterval = time.Millisecond
+	// reportInterval is the time between two sender reports of a viewer.
+	reportInterval = int64(time.Second)
+	// commandQueue is how many commands may wait for a shard.
+	commandQueue = 1024
+)
+
+// shard owns a slice of a stream's viewers and everything about them. Its
+// goroutine is the only one that touches them.
+type shard struct {
+	stream *stream
+	sfu    *SFU
+
+	wakeup   chan struct{}
+	commands chan command
+	viewers  atomic.Int64 // members, and those on their way in
+
+	members []*member
+	first   int // who is served first; rotates, so that nobody is always last
+	chosen  *sources
+
+	packets, bytes, late uint64 // since the last flush to the SFU's counters
+	patched, rtx         [maxPacket + 2]byte
+}
+
+// member is a viewer as its shard knows it.
+type member struct {
+	viewer       *Viewer
+	video, audio *outlet // nil when not negotiated
+	want         sluice.LayerChoice
+	reported     int64 // when the last sender report went out
+	joined       bool  // its first video packet has been sent
+	nacks, plis  uint64
+	resent       uint64
+	reception    reception
+}
+
+// command is what others ask of a shard.
+type command struct {
+	kind      commandKind
+	viewer    *Viewer
+	want      sluice.LayerChoice
+	nacks     []rtcp.NackPair
+	reception reception
+	reply     chan<- []sluice.Viewer
+}
+
+type commandKind uint8
+
+const (
+	addViewer commandKind = iota
+	removeViewer
+	preferLayer
+	answerNACK
+	wantKeyframe
+	noteReception
+	describe
+)
+
+func newShard(st *stream) *shard {
+	return &shard{
+		stream: st, sfu: st.sfu, wakeup: make(chan struct{}, 1), commands: make(chan command, commandQueue),
+	}
+}
+
+// signal tells the shard that rings have grown. It never blocks.
+func (sh *shard) signal() {
+	select {
+	case sh.wakeup <- struct{}{}:
+	default:
+	}
+}
+
+// do hands a command over and waits for room in the queue.
+func (sh *shard) do(c command) {
+	select {
+	case sh.commands <- c:
+	case <-sh.stream.stop:
+	}
+}
+
+// offer hands a command over unless the shard is too busy.
+func (sh *shard) offer(c command) {
+	select {
+	case sh.commands <- c:
+	default:
+		sh.sfu.counters.commandsDropped.Add(1)
+	}
+}
+
+// run serves the viewers until the stream ends.
+func (sh *shard) run() {
+	tick := time.NewTicker(housekeeping)
+	defer tick.Stop()
+	pace := time.NewTimer(time.Hour)
+	defer pace.Stop()
+	for {
+		housekeep := false
+		select {
+		case <-sh.wakeup:
+		case <-pace.C:
+		case <-tick.C:
+			housekeep = true
+		case c := <-sh.commands:
+			sh.apply(c)
+		case <-sh.stream.stop:
+			return
+		}
+		now := sh.sfu.now()
+		if housekeep || sh.chosen != sh.stream.sources.Load() {
+			sh.housekeep(now)
+		}
+		if sh.forward(now) {
+			pace.Reset(paceInterval)
+		}
+		sh.flush()
+	}
+}
+
+// forward gives every viewer what is due to it, one viewer after the other, and
+// reports whether some have more to come.
+func (sh *shard) forward(now int64) (backlog bool) {
+	n := len(sh.members)
+	if n == 0 {
+		return false
+	}
+	sh.first = (sh.first + 1) % n
+	for i := range n {
+		m := sh.members[(sh.first+i)%n]
+		if m.audio != nil && m.audio.forward(sh, now) {
+			backlog = true
+		}
+		if m.video != nil && m.video.forward(sh, now) {
+			backlog = true
+		}
+		if !m.joined && m.video != nil && m.video.packets > 0 {
+			m.joined = true
+			sh.sfu.deps.JoinTime.Observe(time.Since(m.viewer.since).Seconds())
+		}
+	}
+	return backlog
+}
+
+// flush adds what was counted to the SFU's totals, and samples the delay.
+func (sh *shard) flush() {
+	if sh.packets == 0 && sh.late == 0 {
+		return
+	}
+	c := &sh.sfu.counters
+	c.packetsOut.Add(sh.packets)
+	c.bytesOut.Add(sh.bytes)
+	c.late.Add(sh.late)
+	sh.packets, sh.bytes, sh.late = 0, 0, 0
+	for _, m := range sh.members[:min(1, len(sh.members))] {
+		if m.video != nil && m.video.current != nil {
+			delay := sh.sfu.now() - m.video.newest.arrival
+			sh.sfu.deps.ForwardDelay.Observe(float64(delay) / 1e9)
+		}
+	}
+}
+
+// payload returns what the viewer gets of a packet's payload: the shared bytes
+// themselves, or a copy with continuous picture ids, valid until the next call.
+func (sh *shard) payload(piece *rewrite.Piece[*layer], p *ring.Packet) []byte {
+	picture, tl0 := piece.Pictures()
+	if picture == 0 && tl0 == 0 {
+		return p.Payload
+	}
+	b := sh.patched[:copy(sh.patched[:], p.Payload)]
+	p.Descriptor.Patch(b, picture, tl0)
+	return b
+}
+
+// housekeep chooses layers, asks again for keyframes that are waited for, and
+// sends sender reports.
+func (sh *shard) housekeep(now int64) {
+	src := sh.stream.sources.Load()
+	sh.chosen = src
+	for _, m := range sh.members {
+		sh.choose(m, src, now)
+		if now-m.reported >= reportInterval {
+			m.reported = now
+			sh.report(m, now)
+		}
+	}
+}
+
+// choose decides which layers a viewer gets. A stream without a publisher
+// leaves what was wanted as it is: nothing comes, and the next publisher's
+// layers replace it.
+func (sh *shard) choose(m *member, src *sources, now int64) {
+	if m.video != nil {
+		if l := chooseLayer(src.video, m.want, now); l != nil {
+			m.video.want(l, now)
+		}
+	}
+	if m.audio != nil && src.audio != nil {
+		m.audio.want(src.audio, now)
+	}
+}
+
+// report sends the sender reports of a viewer's tracks: the capture clock that
+// all layers share, in the viewer's own timestamps (RFC 3550 section 6.4.1).
+func (sh *shard) report(m *member, now int64) {
+	var reports []rtcp.Packet
+	ntp := ntpTime(time.Now())
+	for _, o := range []*outlet{m.video, m.audio} {
+		if o == nil || o.current == nil || o.packets == 0 {
+			continue
+		}
+		reports = append(reports, &rtcp.SenderReport{
+			SSRC: o.track.ssrc, NTPTime: ntp,
+			RTPTime:     o.line.Current().Timestamp(o.current.clock.timestampAt(now)),
+			PacketCount: uint32(o.packets), OctetCount: uint32(o.bytes - o.packets*rtpHeaderBytes),
+		})
+	}
+	if len(reports) == 0 {
+		return
+	}
+	if err := m.viewer.pc.WriteRTCP(reports); err != nil {
+		m.viewer.log.Debug("send reports", "err", err)
+	}
+}
+
+// apply carries a command out.
+func (sh *shard) apply(c command) {
+	now := sh.sfu.now()
+	switch c.kind {
+	case addViewer:
+		m := newMember(c.viewer, c.want, now)
+		sh.members = append(sh.members, m)
+		sh.choose(m, sh.stream.sources.Load(), now)
+		return
+	case describe:
+		c.reply <- sh.describe()
+		return
+	}
+	i := sh.find(c.viewer)
+	if i < 0 {
+		return // it has left
+	}
+	m := sh.members[i]
+	switch c.kind {
+	case removeViewer:
+		last := len(sh.members) - 1
+		sh.members[i] = sh.members[last]
+		sh.members[last] = nil
+		sh.members = sh.members[:last]
+	case preferLayer:
+		m.want = c.want
+		sh.choose(m, sh.stream.sources.Load(), now)
+	case answerNACK:
+		sh.resend(m, c.nacks, now)
+	case wantKeyframe:
+		m.plis++
+		if m.video != nil && m.video.current != nil {
+			m.video.current.askKeyframe(now)
+		}
+	case noteReception:
+		m.reception = c.reception
+	}
+}
+
+func (sh *shard) find(v *Viewer) int {
+	for i, m := range sh.members {
+		if m.viewer == v {
+			return i
+		}
+	}
+	return -1
+}
+
+// resend answers the NACKs of one RTCP packet.
+func (sh *shard) resend(m *member, pairs []rtcp.NackPair, now int64) {
+	if m.video == nil {
+		return
+	}
+	var asked, sent uint64
+	for _, pair := range pairs {
+		pair.Range(func(seq uint16) bool {
+			asked++
+			if m.video.again(sh, seq, m.reception.rtt, now) {
+				sent++
+			}
+			return true
+		})
+	}
+	m.nacks += asked
+	m.resent += sent
+	c := &sh.sfu.counters
+	c.nacksIn.Add(asked)
+	c.resent.Add(sent)
+	c.resendRefused.Add(asked - sent)
+}

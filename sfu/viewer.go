@@ -1,0 +1,179 @@
+package sfu
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/sfu/internal/codec"
+)
+
+// Viewer is a session that receives a stream.
+type Viewer struct {
+	*session
+	stream       *stream
+	shard        *shard
+	video, audio *track // nil when not offered
+	sender       *webrtc.RTPSender
+	readers      sync.WaitGroup
+
+	mu    sync.Mutex
+	added bool // to its shard
+	left  bool
+	want  sluice.LayerChoice
+}
+
+// watch lets a viewer in.
+func (st *stream) watch(ctx context.Context, o sluice.Offer) (*Viewer, error) {
+	if err := st.admit(); err != nil {
+		return nil, err
+	}
+	ses, err := st.sfu.newSession(o, viewing)
+	if err != nil {
+		return nil, err
+	}
+	v := &Viewer{session: ses, stream: st}
+	if err := v.prepare(); err != nil {
+		ses.Close("offer refused")
+		return nil, err
+	}
+	ses.joined = v.join
+	if err := ses.accept(ctx, o.SDP, v.leave); err != nil {
+		ses.Close("offer refused")
+		return nil, err
+	}
+	return v, nil
+}
+
+// admit checks that the stream can take one more viewer.
+func (st *stream) admit() error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.publisher == nil && st.state == sluice.StreamOffline && !st.sfu.cfg.Wait {
+		return errOffline()
+	}
+	if limit := st.sfu.cfg.MaxViewers; limit > 0 && len(st.viewers) >= limit {
+		return &sluice.Error{Code: sluice.CodeUnavailable, Detail: "the stream has as many viewers as it may", RetryAfter: 10 * time.Second}
+	}
+	return nil
+}
+
+// prepare adds the tracks that the offer has room for and takes the viewer's
+// place in the stream.
+func (v *Viewer) prepare() error {
+	var err error
+	if v.audio, _, err = v.addTrack(webrtc.RTPCodecTypeAudio); err != nil {
+		return err
+	}
+	if v.video, v.sender, err = v.addTrack(webrtc.RTPCodecTypeVideo); err != nil {
+		return err
+	}
+	if err := v.checkCodecs(); err != nil {
+		return err
+	}
+	st := v.stream
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.sfu.use(st)
+	v.shard = st.shardFor()
+	v.shard.viewers.Add(1)
+	st.viewers[v] = struct{}{}
+	st.sfu.counters.viewers.Add(1)
+	st.notify()
+	return nil
+}
+
+func (v *Viewer) addTrack(kind webrtc.RTPCodecType) (*track, *webrtc.RTPSender, error) {
+	if v.offer.section(kind.String()) == nil {
+		return nil, nil, nil
+	}
+	t := &track{kind: kind, stream: "sluice-" + v.stream.name}
+	transceiver, err := v.pc.AddTransceiverFromTrack(t, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+	if err != nil {
+		return nil, nil, err
+	}
+	return t, transceiver.Sender(), nil
+}
+
+// checkCodecs refuses an offer without the codec of what is published now.
+func (v *Viewer) checkCodecs() error {
+	section := v.offer.section("video")
+	layers := v.stream.sources.Load().video
+	if section == nil || len(layers) == 0 {
+		return nil
+	}
+	var offered []codec.Codec
+	for _, c := range offeredCodecs(section, nil) {
+		offered = append(offered, codec.FromMimeType(c.MimeType))
+	}
+	for _, l := range layers {
+		if slices.Contains(offered, l.codec) {
+			return nil
+		}
+	}
+	return sluice.Errorf(sluice.CodeUnprocessable, "the stream is %s, which the offer does not accept", layers[0].codec)
+}
+
+// join gives the connected viewer to its shard.
+func (v *Viewer) join() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.left {
+		return
+	}
+	v.added = true
+	v.shard.do(command{kind: addViewer, viewer: v, want: v.want})
+	if v.sender != nil {
+		v.readers.Go(func() { v.readFeedback(v.sender) })
+	}
+	v.log.Info("viewer connected", "after", time.Since(v.since).Round(time.Millisecond))
+}
+
+// leave takes the viewer out of its stream.
+func (v *Viewer) leave() {
+	v.mu.Lock()
+	v.left = true
+	if v.added {
+		v.shard.do(command{kind: removeViewer, viewer: v})
+	}
+	v.mu.Unlock()
+	st := v.stream
+	st.mu.Lock()
+	_, present := st.viewers[v]
+	if present {
+		delete(st.viewers, v)
+		v.shard.viewers.Add(-1)
+		st.sfu.counters.viewers.Add(-1)
+		st.notify()
+	}
+	st.mu.Unlock()
+	if present {
+		st.sfu.unuse(st)
+	}
+}
+
+// Close ends the session and waits for its goroutines.
+func (v *Viewer) Close(reason string) {
+	v.session.Close(reason)
+	v.readers.Wait()
+}
+
+// SelectLayer asks for a layer, or limits or frees the server's choice with an
+// empty RID. A rid that the stream does not have is CodeUnprocessable and
+// changes nothing.
+func (v *Viewer) SelectLayer(want sluice.LayerChoice) error {
+	if want.RID != "" && !slices.ContainsFunc(v.stream.sources.Load().video, func(l *layer) bool { return l.rid == want.RID }) {
+		return sluice.Errorf(sluice.CodeUnprocessable, "the stream has no layer %q", want.RID)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.want = want
+	if v.added && !v.left {
+		v.shard.do(command{kind: preferLayer, viewer: v, want: want})
+	}
+	return nil
+}
