@@ -1,0 +1,214 @@
+package signaling
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/sluice-live/sluice"
+)
+
+// Lease is this node's claim to a stream. It is renewed until it is released or
+// lost.
+type Lease struct {
+	registry   *Registry
+	stream     string
+	generation uint64
+	lost       chan struct{}
+	lose       func() // closes lost, once
+}
+
+func newLease(r *Registry, stream string, generation uint64) *Lease {
+	l := &Lease{registry: r, stream: stream, generation: generation, lost: make(chan struct{})}
+	l.lose = sync.OnceFunc(func() { close(l.lost) })
+	return l
+}
+
+// Stream is the stream that the lease is for.
+func (l *Lease) Stream() string { return l.stream }
+
+// Generation orders the leases of one stream: a later one is higher.
+func (l *Lease) Generation() uint64 { return l.generation }
+
+// Lost is closed when someone else holds the stream, or this node has acquired
+// it anew. The holder must stop: what it writes is out of date. Redis being
+// unreachable does not close it, nor does Release.
+func (l *Lease) Lost() <-chan struct{} { return l.lost }
+
+// Release gives the stream up. The claim of a newer holder is left alone. When
+// Redis does not answer, the lease is no longer renewed and ends by itself.
+func (l *Lease) Release(ctx context.Context) error {
+	r := l.registry
+	r.forget(l)
+	return r.call(ctx, "release lease", func(ctx context.Context) error {
+		_, err := readVerdict(r.releaseScript.Run(ctx, r.client, leaseKeys(l.stream), r.releaseArgs(l)...))
+		return err
+	})
+}
+
+// Owner is who holds a stream.
+type Owner struct {
+	Node       string
+	Generation uint64
+}
+
+// Acquire claims stream for this node. Errors: CodeInvalid for a bad name,
+// CodeStreamBusy when another node holds it, CodeUnavailable when Redis does not
+// answer or the registry is closed.
+//
+// A node that acquires what it holds already gets a new generation, and its
+// former lease is lost: so a publisher replaces its own dead session.
+func (r *Registry) Acquire(ctx context.Context, stream string) (*Lease, error) {
+	if err := sluice.CheckStreamName(stream); err != nil {
+		return nil, err
+	}
+	var v verdict
+	err := r.call(ctx, "acquire lease", func(ctx context.Context) (err error) {
+		v, err = readVerdict(r.acquireScript.Run(ctx, r.client, leaseKeys(stream), r.cfg.NodeID, r.cfg.LeaseTTL.Milliseconds(), genTTL.Milliseconds()))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !v.mine {
+		return nil, &sluice.Error{Code: sluice.CodeStreamBusy, Detail: "the stream is published on another node", RetryAfter: max(v.left, time.Second)}
+	}
+	l := newLease(r, stream, v.gen)
+	if err := r.remember(l); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Lookup returns who holds stream. Errors: CodeInvalid, CodeNotFound when nobody
+// does, CodeUnavailable.
+func (r *Registry) Lookup(ctx context.Context, stream string) (Owner, error) {
+	if err := sluice.CheckStreamName(stream); err != nil {
+		return Owner{}, err
+	}
+	var fields []any
+	err := r.call(ctx, "look up lease", func(ctx context.Context) (err error) {
+		fields, err = r.client.HMGet(ctx, leaseKeys(stream)[0], "owner", "gen").Result()
+		return err
+	})
+	if err != nil {
+		return Owner{}, err
+	}
+	owner, _ := fields[0].(string)
+	if owner == "" {
+		return Owner{}, sluice.Errorf(sluice.CodeNotFound, "no node holds the stream")
+	}
+	gen, _ := fields[1].(string)
+	n, err := strconv.ParseUint(gen, 10, 64)
+	if err != nil {
+		return Owner{}, fmt.Errorf("lease of %s: %w", stream, err)
+	}
+	return Owner{Node: owner, Generation: n}, nil
+}
+
+// remember starts renewing l, and lets go of the node's former lease of the same
+// stream.
+//
+// When the registry was closed meanwhile, l is not renewed and ends by itself.
+func (r *Registry) remember(l *Lease) error {
+	r.mu.Lock()
+	former := r.leases[l.stream]
+	closed := r.closed
+	switch {
+	case closed:
+	case former == nil || former.generation < l.generation:
+		r.leases[l.stream] = l
+	default: // a concurrent call acquired later and was here first
+		former = l
+	}
+	r.mu.Unlock()
+	if closed {
+		return unavailable("this node is shutting down", nil)
+	}
+	if former != nil {
+		former.lose()
+	}
+	return nil
+}
+
+// forget stops renewing l and reports whether it was renewed until now.
+func (r *Registry) forget(l *Lease) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.leases[l.stream] != l {
+		return false
+	}
+	delete(r.leases, l.stream)
+	return true
+}
+
+func (r *Registry) held() []*Lease {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	leases := make([]*Lease, 0, len(r.leases))
+	for _, l := range r.leases {
+		leases = append(leases, l)
+	}
+	return leases
+}
+
+func (r *Registry) releaseArgs(l *Lease) []any {
+	return []any{r.cfg.NodeID, l.generation, genTTL.Milliseconds()}
+}
+
+// renew extends some leases in one exchange and ends those that others took.
+func (r *Registry) renew(ctx context.Context, leases []*Lease) error {
+	answers := make([]*redis.Cmd, len(leases))
+	err := r.try(ctx, "renew leases", func(ctx context.Context) error {
+		_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for i, l := range leases {
+				answers[i] = p.Eval(ctx, renewLua, leaseKeys(l.stream),
+					r.cfg.NodeID, l.generation, r.cfg.LeaseTTL.Milliseconds(), genTTL.Milliseconds())
+			}
+			return nil
+		})
+		if answered(err) {
+			return nil // one script failed; the others count
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for i, l := range leases {
+		v, err := readVerdict(answers[i])
+		if err != nil {
+			r.log.Warn("stream lease cannot be renewed", "stream", l.stream, "err", err)
+			continue
+		}
+		if !v.mine && r.forget(l) {
+			r.losses.Add(1)
+			r.log.Warn("stream lease lost", "stream", l.stream, "owner", v.owner, "generation", v.gen)
+			l.lose()
+		}
+	}
+	return nil
+}
+
+// parseVerdict reads a script's answer: what Redis holds may have been written by
+// anyone.
+func parseVerdict(fields []string) (verdict, error) {
+	if len(fields) < 3 {
+		return verdict{}, fmt.Errorf("lease script answered %d fields", len(fields))
+	}
+	gen, err := strconv.ParseUint(fields[2], 10, 64)
+	if err != nil {
+		return verdict{}, fmt.Errorf("generation: %w", err)
+	}
+	v := verdict{mine: fields[0] == "1", owner: fields[1], gen: gen}
+	if len(fields) > 3 {
+		if ms, err := strconv.ParseInt(fields[3], 10, 32); err == nil && ms > 0 {
+			v.left = time.Duration(ms) * time.Millisecond
+		}
+	}
+	return v, nil
+}

@@ -1,0 +1,148 @@
+package signaling_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"github.com/sluice-live/sluice/signaling"
+)
+
+func TestMain(m *testing.M) {
+	gin.SetMode(gin.TestMode)
+	goleak.VerifyTestMain(m)
+}
+
+// redisServer is a redis-server child process without a disk.
+type redisServer struct {
+	addr string
+	cmd  *exec.Cmd
+}
+
+func startRedis(t *testing.T) *redisServer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &redisServer{addr: l.Addr().String()}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.start(t)
+	t.Cleanup(s.kill)
+	return s
+}
+
+func (s *redisServer) start(t *testing.T) {
+	t.Helper()
+	_, port, err := net.SplitHostPort(s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", t.TempDir())
+	if err := s.cmd.Start(); err != nil {
+		t.Fatalf("redis-server (the Debian package of that name) is needed: %v", err)
+	}
+	eventually(t, "redis-server answers", func() bool {
+		client, err := signaling.Connect(t.Context(), s.url())
+		if err != nil {
+			return false
+		}
+		return client.Close() == nil
+	})
+}
+
+func (s *redisServer) url() string { return "redis://" + s.addr }
+
+func (s *redisServer) signal(t *testing.T, sig syscall.Signal) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *redisServer) kill() {
+	_ = s.cmd.Process.Kill() // it may be dead already
+	_ = s.cmd.Wait()         // "signal: killed"
+}
+
+// onBoth runs a contract over the embedded server and over a real one.
+func onBoth(t *testing.T, contract func(t *testing.T, url string)) {
+	t.Run("embedded", func(t *testing.T) {
+		e, err := signaling.NewEmbedded()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(e.Close)
+		contract(t, e.URL())
+	})
+	t.Run("redis-server", func(t *testing.T) {
+		contract(t, startRedis(t).url())
+	})
+}
+
+func connect(t *testing.T, url string) redis.UniversalClient {
+	t.Helper()
+	client, err := signaling.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := client.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
+			t.Error(err)
+		}
+	})
+	return client
+}
+
+// leaseTTL is short enough to wait for and long enough for a busy machine.
+const leaseTTL = 600 * time.Millisecond
+
+func registry(t *testing.T, client redis.UniversalClient, id string) *signaling.Registry {
+	t.Helper()
+	r, err := signaling.NewRegistry(client, signaling.Config{NodeID: id, LeaseTTL: leaseTTL}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = r.Close(ctx) // some tests leave no Redis to sign off from
+	})
+	return r
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(10 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-deadline.C:
+			t.Fatalf("not within 10 s: %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+func isLost(l *signaling.Lease) bool {
+	select {
+	case <-l.Lost():
+		return true
+	default:
+		return false
+	}
+}

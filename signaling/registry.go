@@ -1,0 +1,240 @@
+package signaling
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/sluice-live/sluice"
+)
+
+// DefaultLeaseTTL is how long the cluster takes a silent node's streams for its own.
+const DefaultLeaseTTL = 3 * time.Second
+
+// batch is how many leases are renewed in one exchange.
+const batch = 100
+
+// Config configures a Registry.
+type Config struct {
+	NodeID string // 1 to 64 of [A-Za-z0-9._-], unique in the cluster
+	Region string
+	URL    string // where other nodes and clients reach this one; "" on a node alone
+	// Load reports what the node carries now. It is called at each heartbeat,
+	// must not block and may be nil.
+	Load func() Load
+	// LeaseTTL is how long a lease lasts without renewal; a node's record lasts
+	// twice as long, and both are renewed three times per LeaseTTL.
+	// 0: DefaultLeaseTTL; at least 30 ms.
+	LeaseTTL time.Duration
+}
+
+// Validate returns what is wrong with c.
+func (c Config) Validate() error {
+	if err := checkNodeID(c.NodeID); err != nil {
+		return err
+	}
+	if !utf8.ValidString(c.Region) {
+		return fmt.Errorf("signaling: region %q is not UTF-8", c.Region)
+	}
+	if c.LeaseTTL != 0 && c.LeaseTTL < 30*time.Millisecond {
+		return fmt.Errorf("signaling: lease time %s is under 30ms", c.LeaseTTL)
+	}
+	return nil
+}
+
+// Registry keeps this node's record and leases in Redis and reads the others'.
+type Registry struct {
+	client        redis.UniversalClient
+	cfg           Config
+	log           *slog.Logger
+	acquireScript *redis.Script
+	releaseScript *redis.Script
+	started       time.Time
+
+	draining atomic.Bool
+	losses   atomic.Uint64
+	failure  atomic.Pointer[error] // why Redis is away; nil while it answers
+
+	kick   chan struct{} // asks for a heartbeat now
+	cancel context.CancelFunc
+	done   chan struct{} // closed when run has returned
+
+	mu     sync.Mutex
+	leases map[string]*Lease // by stream
+	closed bool
+}
+
+// NewRegistry returns a registry and starts its heartbeat. The caller keeps
+// client, and closes it after the registry.
+func NewRegistry(client redis.UniversalClient, cfg Config, log *slog.Logger) (*Registry, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.LeaseTTL == 0 {
+		cfg.LeaseTTL = DefaultLeaseTTL
+	}
+	if cfg.Load == nil {
+		cfg.Load = func() Load { return Load{} }
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &Registry{
+		client:        client,
+		cfg:           cfg,
+		log:           log.With("node", cfg.NodeID),
+		acquireScript: redis.NewScript(acquireLua),
+		releaseScript: redis.NewScript(releaseLua),
+		started:       time.Now(),
+		kick:          make(chan struct{}, 1),
+		cancel:        cancel,
+		done:          make(chan struct{}),
+		leases:        map[string]*Lease{},
+	}
+	go r.run(ctx)
+	return r, nil
+}
+
+func (r *Registry) run(ctx context.Context) {
+	defer close(r.done)
+	tick := time.NewTicker(r.cfg.LeaseTTL / 3)
+	defer tick.Stop()
+	for {
+		r.heartbeat(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-r.kick:
+		}
+	}
+}
+
+// heartbeat writes the node's record and renews its leases. It runs whether or
+// not Redis answered the last time, and so finds out when Redis is back.
+func (r *Registry) heartbeat(ctx context.Context) {
+	if err := r.writeNode(ctx); err != nil {
+		if ctx.Err() == nil {
+			r.away(err)
+		}
+		return
+	}
+	for some := range slices.Chunk(r.held(), batch) {
+		if err := r.renew(ctx, some); err != nil {
+			return
+		}
+	}
+	if r.failure.Swap(nil) != nil {
+		r.log.Info("redis is back")
+	}
+}
+
+// Err returns why Redis is away, nil while it answers. Running streams do not
+// depend on it, so neither should a node's readiness.
+func (r *Registry) Err() error {
+	if err := r.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Leases returns how many streams this node holds.
+func (r *Registry) Leases() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.leases)
+}
+
+// LeaseLosses returns how many leases other nodes have taken from this one.
+func (r *Registry) LeaseLosses() uint64 { return r.losses.Load() }
+
+// SetDraining tells the other nodes whether this one takes new work.
+func (r *Registry) SetDraining(draining bool) {
+	r.draining.Store(draining)
+	select {
+	case r.kick <- struct{}{}:
+	default: // one is asked for already
+	}
+}
+
+// Close releases all leases, removes the node's record and ends the heartbeat.
+// It does not close the client. After it Acquire fails. The error says that the
+// others will notice only when the record expires.
+func (r *Registry) Close(ctx context.Context) error {
+	r.mu.Lock()
+	again := r.closed
+	r.closed = true
+	r.mu.Unlock()
+	r.cancel()
+	<-r.done
+	if again {
+		return nil
+	}
+	leases := r.held()
+	for _, l := range leases {
+		r.forget(l)
+	}
+	return r.call(ctx, "sign off", func(ctx context.Context) error {
+		_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, l := range leases {
+				p.Eval(ctx, releaseLua, leaseKeys(l.stream), r.releaseArgs(l)...)
+			}
+			p.Del(ctx, nodeKey(r.cfg.NodeID))
+			p.SRem(ctx, nodesKey, r.cfg.NodeID)
+			return nil
+		})
+		return err
+	})
+}
+
+// call runs f against Redis unless Redis is known to be away: then it fails at
+// once instead of making every caller wait. The heartbeat finds out when it is
+// back.
+func (r *Registry) call(ctx context.Context, what string, f func(context.Context) error) error {
+	if err := r.Err(); err != nil {
+		return unavailable(what, err)
+	}
+	return r.try(ctx, what, f)
+}
+
+func (r *Registry) try(ctx context.Context, what string, f func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err := f(limited)
+	switch {
+	case err == nil || errors.Is(err, redis.Nil):
+		return nil
+	case ctx.Err() != nil: // the caller gave up: no news about Redis
+		return fmt.Errorf("%s: %w", what, err)
+	case !answered(err):
+		r.away(err)
+	}
+	return unavailable(what, err)
+}
+
+// away notes that Redis cannot be used, and says so once.
+func (r *Registry) away(err error) {
+	if r.failure.Swap(&err) == nil {
+		r.log.Error("redis cannot be used; running streams go on", "err", err)
+	}
+}
+
+// answered reports whether err is Redis's own reply: it is there, and refuses.
+func answered(err error) bool {
+	var reply redis.Error
+	return errors.As(err, &reply)
+}
+
+func unavailable(what string, cause error) *sluice.Error {
+	if cause != nil {
+		cause = fmt.Errorf("%s: %w", what, cause)
+		what = "the directory of streams does not answer"
+	}
+	return &sluice.Error{Code: sluice.CodeUnavailable, Detail: what, RetryAfter: 2 * time.Second, Err: cause}
+}
