@@ -74,7 +74,7 @@ func (h *Handler) createEvents(w http.ResponseWriter, r *http.Request, stream, s
 	if err != nil {
 		return err
 	}
-	body, err := wish.ReadBody(w, r, extensionBytes)
+	body, err := h.endpoint.ReadBody(w, r, extensionBytes)
 	if err != nil {
 		return err
 	}

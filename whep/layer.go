@@ -78,7 +78,7 @@ func (h *Handler) selectLayer(w http.ResponseWriter, r *http.Request, stream, se
 	if err := wish.CheckType(r, jsonType); err != nil {
 		return err
 	}
-	body, err := wish.ReadBody(w, r, extensionBytes)
+	body, err := h.endpoint.ReadBody(w, r, extensionBytes)
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func (s *session) open(types eventSet, most int) *eventStream {
 	s.streams = append(s.streams, es)
 	s.mu.Unlock()
 	if oldest != nil {
-		oldest.supersede()
+		oldest.end()
 	}
 	return es
 }
@@ -77,7 +77,7 @@ func (s *session) drop(id string) bool {
 	s.mu.Lock()
 	s.streams = slices.DeleteFunc(s.streams, func(other *eventStream) bool { return other == es })
 	s.mu.Unlock()
-	es.supersede()
+	es.end()
 	return true
 }
 
@@ -91,8 +91,9 @@ type eventStream struct {
 	told told
 	seq  uint64 // id of the last event
 
-	mu   sync.Mutex
-	stop chan struct{} // closed to end the present reader
+	mu    sync.Mutex
+	stop  chan struct{} // closed to end the present reader
+	ended bool          // no reader comes any more
 }
 
 func newEventStream(types eventSet) *eventStream {
@@ -105,7 +106,19 @@ func newEventStream(types eventSet) *eventStream {
 func (es *eventStream) supersede() <-chan struct{} {
 	es.mu.Lock()
 	defer es.mu.Unlock()
-	close(es.stop)
-	es.stop = make(chan struct{})
+	if !es.ended {
+		close(es.stop)
+		es.stop = make(chan struct{})
+	}
 	return es.stop
+}
+
+// end ends the present reader and all later ones.
+func (es *eventStream) end() {
+	es.mu.Lock()
+	defer es.mu.Unlock()
+	if !es.ended {
+		es.ended = true
+		close(es.stop)
+	}
 }

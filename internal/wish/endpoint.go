@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"golang.org/x/time/rate"
 
@@ -31,8 +32,9 @@ type Kind[S Session] struct {
 
 // Config is how an Endpoint behaves. The zero value works.
 type Config struct {
-	Limits    Limits // zero fields: DefaultLimits
-	PublicURL string // prefix of Location and Link; "": they are relative to the request
+	Limits    Limits        // zero fields: DefaultLimits
+	BodyTime  time.Duration // that a caller may take to send a body; 0: 5 s
+	PublicURL string        // prefix of Location and Link; "": they are relative to the request
 	// ICEServers returns the STUN and TURN servers that a caller is told to
 	// use, with credentials made for that caller. nil: none.
 	ICEServers func(g sluice.Grant) []ICEServer
@@ -68,6 +70,9 @@ func NewEndpoint[S Session](kind Kind[S], auth Authorizer, limiter *Limiter, log
 	}
 	c.Limits = c.Limits.withDefaults()
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
+	if c.BodyTime <= 0 {
+		c.BodyTime = 5 * time.Second
+	}
 	if limiter == nil {
 		limiter = NewLimiter(Rates{})
 	}
@@ -168,7 +173,7 @@ func (e *Endpoint[S]) post(w http.ResponseWriter, r *http.Request, stream string
 	if err := CheckType(r, SDPType); err != nil {
 		return err
 	}
-	body, err := ReadBody(w, r, e.config.Limits.BodyBytes)
+	body, err := e.ReadBody(w, r, e.config.Limits.BodyBytes)
 	if err != nil {
 		return err
 	}
@@ -226,6 +231,11 @@ func (e *Endpoint[S]) authorize(r *http.Request, bearer string) (sluice.Grant, e
 		err = e.limiter.Refuse(Remote(r), err)
 	}
 	return grant, err
+}
+
+// ReadBody reads a body of at most most bytes, within the configured time.
+func (e *Endpoint[S]) ReadBody(w http.ResponseWriter, r *http.Request, most int) (string, error) {
+	return readBody(w, r, most, e.config.BodyTime)
 }
 
 // Fail answers with err, and logs it when it is the server's fault. It tells a

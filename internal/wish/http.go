@@ -12,9 +12,6 @@ import (
 	sluice "github.com/sluice-live/sluice"
 )
 
-// bodyTime is how long a caller may take to send a body.
-const bodyTime = 5 * time.Second
-
 // CORS sets the headers that let a page of any origin use the resource. They
 // go on every response, errors too. No cookie is ever read, hence the star.
 func CORS(h http.Header, methods ...string) {
@@ -54,21 +51,21 @@ func CheckType(r *http.Request, want string) error {
 	return nil
 }
 
-// ReadBody reads a body of at most most bytes, within a time limit.
-func ReadBody(w http.ResponseWriter, r *http.Request, most int) (string, error) {
+// readBody reads a body of at most most bytes that comes within the time.
+func readBody(w http.ResponseWriter, r *http.Request, most int, within time.Duration) (string, error) {
 	tooLarge := sluice.Errorf(sluice.CodeTooLarge, "the body has more than %d bytes", most)
 	if r.ContentLength > int64(most) {
 		return "", tooLarge
 	}
 	rc := http.NewResponseController(w)
 	// A writer without deadlines, as in tests, has no connection to protect.
-	if err := rc.SetReadDeadline(time.Now().Add(bodyTime)); err == nil {
-		defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
-	}
+	_ = rc.SetReadDeadline(time.Now().Add(within))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(most)))
 	if err == nil {
+		_ = rc.SetReadDeadline(time.Time{})
 		return string(body), nil
 	}
+	// The deadline stays, or the server would go on to wait for the rest.
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return "", tooLarge
 	}

@@ -82,7 +82,7 @@ func (e *Endpoint[S]) patch(w http.ResponseWriter, r *http.Request, stream, secr
 	if err := CheckType(r, FragmentType); err != nil {
 		return err
 	}
-	body, err := ReadBody(w, r, e.config.Limits.BodyBytes)
+	body, err := e.ReadBody(w, r, e.config.Limits.BodyBytes)
 	if err != nil {
 		return err
 	}
