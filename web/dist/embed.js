@@ -1,0 +1,1 @@
+import{a as t}from"./chunk-BQCMV7MJ.js";import"./chunk-TPNGIXIK.js";import"./chunk-C2VYOYVQ.js";import{j as e,l as a}from"./chunk-I6JVO3RX.js";import"./chunk-NF2VQY2H.js";import"./chunk-7OG7KLNY.js";import"./chunk-EEO2DZJH.js";import"./chunk-5WN66AV7.js";var m=e();document.title=m;document.body.append(t(m,a(m)));

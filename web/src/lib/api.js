@@ -1,0 +1,33 @@
+// The control API, as far as the pages need it.
+
+import {problem, request} from './problem.js';
+import {bearer} from './session.js';
+
+async function get(path, token) {
+  const response = await request(path, {headers: {Accept: 'application/json', ...bearer(token)}, cache: 'no-store'});
+  if (!response.ok) throw await problem(response);
+  return response.json();
+}
+
+/** Snapshots of the streams of this server. Rejects with HttpError. */
+export async function listStreams(token) {
+  return (await get('/api/v1/streams', token)).items || [];
+}
+
+/** Snapshot of one stream. Rejects with HttpError. */
+export function getStream(name, token) {
+  return get(`/api/v1/streams/${name}`, token);
+}
+
+/** Calls fn now and every ms while the page is visible, never twice at once. */
+export function poll(ms, fn) {
+  let timer = 0;
+  const run = async () => {
+    clearTimeout(timer);
+    timer = 0;
+    if (!document.hidden) await fn();
+    if (!timer) timer = setTimeout(run, ms);
+  };
+  document.addEventListener('visibilitychange', () => !document.hidden && timer && run());
+  run();
+}

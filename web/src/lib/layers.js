@@ -1,0 +1,40 @@
+// The layers event of the WHEP server-sent events extension.
+
+/**
+ * Layers of the first video section, best first.
+ * @returns {{rid: string, width: number, height: number, bitrate: number, fps: number, active: boolean}[]}
+ */
+export function layersOf(data) {
+  const section = Object.values(data || {}).find((s) => Array.isArray(s?.layers));
+  const layers = (section?.layers || []).map((l) => ({
+    rid: String(l.rid ?? l.encodingId ?? ''),
+    width: l.width || 0,
+    height: l.height || l.heigth || l.heigh || 0, // the draft spells it both ways
+    bitrate: l.bitrate || 0,
+    fps: l.framerate || l.frameRate || 0,
+    active: l.active ?? (l.bitrate || 0) > 0,
+  }));
+  return layers.sort((a, b) => b.height - a.height || b.bitrate - a.bitrate);
+}
+
+/**
+ * The body of a layer request for what a person or a page asked for.
+ * @param {string|object} choice "auto", a rid, a height like "720p", or the body itself
+ */
+export function layerRequest(choice, layers) {
+  if (choice && typeof choice === 'object') return choice;
+  const text = String(choice || 'auto');
+  if (text === 'auto') return {};
+  if (layers.some((l) => l.rid === text)) return {rid: text};
+  const height = /^(\d{2,4})p?$/.exec(text);
+  if (!height) return {};
+  const exact = layers.find((l) => l.height === Number(height[1]));
+  return exact ? {rid: exact.rid} : {maxHeight: Number(height[1])};
+}
+
+/** "720p" or "720p60"; the rid when the size is not known yet. */
+export function layerName(layer) {
+  if (!layer.height) return layer.rid || '–';
+  const fast = layer.fps > 45 ? Math.round(layer.fps / 10) * 10 : '';
+  return `${layer.height}p${fast}`;
+}

@@ -1,0 +1,140 @@
+// One WHEP session with its peer connection and its events.
+
+import {pause} from './backoff.js';
+import {linkOf} from './link.js';
+import {stereoOpus} from './sdp.js';
+import {Session} from './session.js';
+import {readEvents} from './sse.js';
+
+const EVENTS_REL = 'urn:ietf:params:whep:ext:core:server-sent-events';
+const LAYER_REL = 'urn:ietf:params:whep:ext:core:layer';
+const WANTED = ['active', 'inactive', 'layers', 'viewercount', 'reconnect'];
+const RESTART_AFTER_MS = 1500; // disconnected for so long: try an ICE restart
+
+/**
+ * Opened once, closed once. Reports through callbacks:
+ * onTrack(track), onEvent(name, data), onEnd(reason) where reason is "ice",
+ * "gone" or "moved".
+ */
+export class ViewerConnection {
+  #abort = new AbortController();
+  #callbacks;
+  #restart = 0;
+
+  constructor(callbacks) {
+    this.#callbacks = callbacks;
+    this.pc = null;
+    this.session = null;
+  }
+
+  /** Posts the offer and takes the answer. Rejects with HttpError or AbortError. */
+  async open(url, {token, iceServers, signal}) {
+    this.pc = new RTCPeerConnection({bundlePolicy: 'max-bundle', iceServers: iceServers || []});
+    this.pc.addEventListener('track', (ev) => this.#callbacks.onTrack(ev.track));
+    this.pc.addEventListener('connectionstatechange', () => this.#connectionState());
+    for (const kind of ['audio', 'video']) {
+      const {receiver} = this.pc.addTransceiver(kind, {direction: 'recvonly'});
+      if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
+      if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = 0;
+    }
+    const offer = await this.pc.createOffer();
+    const sdp = stereoOpus(offer.sdp);
+    // The POST goes first: its answer names the ICE servers to gather with.
+    this.session = await Session.post(url, sdp, {token, signal});
+    if (this.session.iceServers.length) this.pc.setConfiguration({iceServers: this.session.iceServers, bundlePolicy: 'max-bundle'});
+    this.session.trickle(this.pc);
+    await this.pc.setLocalDescription({type: 'offer', sdp});
+    await this.pc.setRemoteDescription({type: 'answer', sdp: this.session.answer});
+    this.#listen();
+  }
+
+  #connectionState() {
+    const state = this.pc.connectionState;
+    clearTimeout(this.#restart);
+    if (state === 'failed') this.#end('ice');
+    if (state === 'closed') this.check();
+    if (state === 'disconnected') this.#restart = setTimeout(() => this.#restartIce(), RESTART_AFTER_MS);
+  }
+
+  async #restartIce() {
+    try {
+      await this.session.restart(this.pc);
+    } catch (err) {
+      if (err.status === 404) this.#end('gone');
+      // Otherwise the old path may come back, or the connection fails by itself.
+    }
+  }
+
+  async #listen() {
+    const link = linkOf(this.session.links, EVENTS_REL);
+    if (!link) return;
+    const offered = (link.params.events || '').split(/[\s,]+/).filter(Boolean);
+    const types = WANTED.filter((t) => offered.includes(t));
+    const signal = this.#abort.signal;
+    try {
+      for (let wait = 500; ; wait = Math.min(2 * wait, 5000)) {
+        await this.#readEvents(link.url, types, signal);
+        await this.check();
+        await pause(wait, signal);
+      }
+    } catch {
+      // Aborted: the connection is closed.
+    }
+  }
+
+  async #readEvents(url, types, signal) {
+    try {
+      const onEvent = (name, data) => this.#event(name, data);
+      await readEvents(url, types, {headers: this.session.headers, signal, onEvent});
+    } catch (err) {
+      if (err.name === 'AbortError') throw err;
+    }
+  }
+
+  #event(name, data) {
+    if (this.#abort.signal.aborted) return;
+    if (name === 'reconnect') this.#end('moved', data?.url);
+    else this.#callbacks.onEvent(name, data);
+  }
+
+  /** Asks the server whether the session lives, and ends when it does not. */
+  async check() {
+    const answer = await this.session.probe(this.#abort.signal);
+    if (answer === 'gone') this.#end('gone');
+    return answer;
+  }
+
+  get canSelectLayer() {
+    return Boolean(linkOf(this.session?.links || [], LAYER_REL));
+  }
+
+  /** @returns {Promise<Response>} */
+  selectLayer(body) {
+    const link = linkOf(this.session.links, LAYER_REL);
+    return fetch(link.url, {
+      method: 'POST',
+      headers: {'Content-Type': 'application/json', ...this.session.headers},
+      body: JSON.stringify(body),
+      signal: this.#abort.signal,
+    });
+  }
+
+  #end(reason, url) {
+    if (this.#abort.signal.aborted) return;
+    this.#stop();
+    this.#callbacks.onEnd(reason, url);
+  }
+
+  #stop() {
+    clearTimeout(this.#restart);
+    this.#abort.abort();
+  }
+
+  /** Frees everything; tells the server when asked to. */
+  close({tell = true, keepalive = false} = {}) {
+    this.#stop();
+    this.pc?.close();
+    if (tell) this.session?.delete({keepalive});
+    else this.session?.abandon();
+  }
+}

@@ -1,0 +1,270 @@
+// <live-player src="/whep/demo">: the player with its user interface.
+
+import styles from '../css/player.css';
+import {readFrame, wallClock} from '../lib/clock.js';
+import {fill, h, icon} from '../lib/dom.js';
+import {milliseconds} from '../lib/format.js';
+import {icons} from '../lib/icons.js';
+import {flag} from '../lib/params.js';
+import {t} from '../strings.js';
+import {WhepPlayer} from '../whep.js';
+import {Controls} from './controls.js';
+import {helpDialog, pressKey} from './keys.js';
+import {QualityMenu} from './menu.js';
+import {StatsOverlay} from './overlay.js';
+import {Panel} from './panel.js';
+
+const IDLE_MS = 2500;
+const FORWARD = ['statechange', 'no-media', 'media-recovered', 'qualitychange', 'viewercount', 'latency', 'reconnecting', 'layers', 'stats'];
+
+/**
+ * Attributes: src (WHEP endpoint), token, quality ("auto", rid, "720p"), poster;
+ * switches that are on unless "false": controls, muted, autoplay, playsinline;
+ * switches that are off unless present: stats, nohotkeys.
+ *
+ * Fires WhepPlayer's events on itself. `player` is the WhepPlayer, `video` the
+ * element inside, `readClock()` reads the test clock in the picture.
+ */
+export class LivePlayer extends HTMLElement {
+  static observedAttributes = ['src', 'token'];
+
+  #latency = null;
+  #idle = 0;
+  #actions = this.#makeActions();
+  #built = false;
+
+  constructor() {
+    super();
+    const root = this.attachShadow({mode: 'open'});
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(styles);
+    root.adoptedStyleSheets = [sheet];
+    this.player = null;
+    this.video = null;
+  }
+
+  connectedCallback() {
+    if (!this.#built) this.#build();
+    document.addEventListener('fullscreenchange', this.#refresh);
+    addEventListener('pagehide', this.#leave);
+    this.#start();
+  }
+
+  disconnectedCallback() {
+    document.removeEventListener('fullscreenchange', this.#refresh);
+    removeEventListener('pagehide', this.#leave);
+    this.player?.stop();
+    this.player = null;
+    this.panel.close();
+  }
+
+  attributeChangedCallback(name, was, is) {
+    if (this.#built && this.isConnected && was !== is) this.#start();
+  }
+
+  /** True when a switch attribute is on. */
+  #flag(name, fallback) {
+    return flag(this.getAttribute(name), fallback);
+  }
+
+  #build() {
+    this.#built = true;
+    this.video = h('video', {playsinline: this.#flag('playsinline', true), 'aria-label': t('player.label')});
+    this.video.muted = this.#flag('muted', true);
+    if (this.getAttribute('poster')) this.video.poster = this.getAttribute('poster');
+    this.menu = new QualityMenu((choice) => this.selectQuality(choice));
+    this.controls = new Controls(this.#actions, this.menu);
+    this.overlay = new StatsOverlay();
+    this.overlay.toggle(this.#flag('stats', false));
+    this.panel = new Panel({useToken: (token) => this.#useToken(token), retry: () => this.#start()});
+    this.help = helpDialog();
+    this.badgeText = h('span', {class: 'badge-text'});
+    this.badge = h('span', {class: 'badge', hidden: true}, h('span', {class: 'dot'}), this.badgeText);
+    this.big = h('button', {class: 'big', type: 'button', hidden: true, on: {click: () => this.#bigClicked()}});
+    this.status = h('div', {class: 'sr', role: 'status', 'aria-live': 'polite'});
+    this.frame = h('div', {class: 'frame', 'data-state': 'idle'},
+      this.video, h('div', {class: 'top'}, this.badge), this.panel.element, this.big, this.overlay.element,
+      this.#flag('controls', true) && this.controls.element, this.help, this.status);
+    this.shadowRoot.append(this.frame);
+    this.#listen();
+  }
+
+  #listen() {
+    for (const type of ['play', 'pause', 'volumechange']) this.video.addEventListener(type, this.#refresh);
+    this.video.addEventListener('click', (ev) => ev.pointerType !== 'touch' && this.#actions.togglePlay());
+    this.video.addEventListener('dblclick', () => this.#actions.toggleFullscreen());
+    for (const type of ['pointermove', 'pointerdown', 'keydown', 'focusin']) this.frame.addEventListener(type, () => this.#wake());
+    this.frame.addEventListener('pointerleave', () => this.frame.toggleAttribute('data-idle', true));
+    if (!this.hasAttribute('nohotkeys')) this.addEventListener('keydown', (ev) => this.pressKey(ev));
+  }
+
+  /** Handles a key event as if the player had the focus. */
+  pressKey(ev) {
+    return !this.help.open && pressKey(ev, this.#actions);
+  }
+
+  #start() {
+    this.player?.stop();
+    if (!this.getAttribute('src')) return;
+    const url = new URL(this.getAttribute('src'), document.baseURI).href;
+    const player = new WhepPlayer({url, token: this.getAttribute('token') || '', video: this.video});
+    this.player = player;
+    for (const type of FORWARD) {
+      player.addEventListener(type, (ev) => {
+        if (this.player !== player) return;
+        this.#on(type, ev.detail);
+        this.dispatchEvent(new CustomEvent(type, {detail: ev.detail}));
+      });
+    }
+    player.addEventListener('stream', () => this.#flag('autoplay', true) && this.#play());
+    player.selectLayer(this.getAttribute('quality') || 'auto');
+    player.start();
+    this.#refresh();
+  }
+
+  #on(type, detail) {
+    if (type === 'statechange') this.#state(detail);
+    if (type === 'latency') this.#latency = detail;
+    if (type === 'stats') this.overlay.update(detail, this.#latency);
+    if (type === 'layers' || type === 'qualitychange' || type === 'statechange') this.#updateMenu();
+    if (type === 'latency' || type === 'statechange') this.#updateBadge();
+  }
+
+  #state({state, error}) {
+    this.frame.dataset.state = state;
+    this.panel.show(state, error);
+    const stopped = state === 'paused' || state === 'offline';
+    if (stopped) this.#stoppedSince(state);
+    if (state !== 'live') this.#latency = null;
+    const text = this.panel.element.querySelector('.panel-title')?.textContent;
+    this.status.textContent = state === 'live' ? t('state.live') : text || '';
+    this.#refresh();
+  }
+
+  /** The control API knows since when; it may refuse us, then we only know about now. */
+  async #stoppedSince(state) {
+    if (state === 'paused') this.panel.stoppedAt(Date.now());
+    const api = this.player && this.getAttribute('src').replace(/\/whep\/([\w-]+)$/, '/api/v1/streams/$1');
+    if (!api || api === this.getAttribute('src')) return;
+    try {
+      const token = this.getAttribute('token');
+      const response = await fetch(new URL(api, document.baseURI), {headers: token ? {Authorization: `Bearer ${token}`} : {}});
+      const since = response.ok ? (await response.json()) : null;
+      const at = since?.state !== 'live' ? Date.parse(since?.since) : NaN;
+      if (at > 0) this.panel.stoppedAt(at);
+    } catch {
+      // The timer is a nicety.
+    }
+  }
+
+  #updateMenu() {
+    const {layers, choice, stats, canSelectLayer} = this.player;
+    this.menu.update({layers, choice, height: stats?.video?.height, available: canSelectLayer});
+  }
+
+  #updateBadge() {
+    const live = this.player.state === 'live';
+    this.badge.hidden = !live;
+    if (!live) return;
+    const ms = this.#latency && milliseconds(this.#latency.ms);
+    this.badgeText.textContent = ms ? `${t('player.live')} · ${this.#latency.measured ? '' : '~'}${ms}` : t('player.live');
+    this.badge.title = ms ? t(this.#latency.measured ? 'player.latency' : 'player.latencyGuess', {ms}) : '';
+  }
+
+  #refresh = () => {
+    this.controls.update(this.video, {stats: this.overlay.open, fullscreen: Boolean(document.fullscreenElement)});
+    const live = this.player?.state === 'live';
+    const blocked = live && this.video.paused;
+    this.big.hidden = !live || (!blocked && !this.video.muted);
+    const [label, name] = blocked ? ['player.tapPlay', 'play'] : ['player.tapUnmute', 'muted'];
+    if (!this.big.hidden && this.big.textContent !== t(label)) fill(this.big, icon(icons[name]), h('span', {text: t(label)}));
+  };
+
+  #leave = () => this.player?.stop({keepalive: true});
+
+  #wake() {
+    this.frame.toggleAttribute('data-idle', false);
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => {
+      if (!this.menu.open) this.frame.toggleAttribute('data-idle', true);
+    }, IDLE_MS);
+  }
+
+  async #play() {
+    try {
+      await this.video.play();
+    } catch {
+      if (this.video.muted) return;
+      this.video.muted = true; // browsers allow silent playback
+      await this.video.play().catch(() => {});
+    }
+  }
+
+  #bigClicked() {
+    this.video.muted = false;
+    if (this.video.paused) this.#play();
+    this.#refresh();
+  }
+
+  #useToken(token) {
+    this.dispatchEvent(new CustomEvent('token', {detail: {token}}));
+    this.setAttribute('token', token);
+  }
+
+  /** Chooses a layer and says so when the server refuses. */
+  async selectQuality(choice) {
+    try {
+      await this.player.selectLayer(choice);
+    } catch {
+      this.status.textContent = t('player.qualityFailed');
+    }
+    this.#updateMenu();
+  }
+
+  #makeActions() {
+    const volume = (value) => {
+      this.video.volume = Math.min(1, Math.max(0, value));
+      this.video.muted = value <= 0;
+    };
+    return {
+      togglePlay: () => (this.video.paused ? this.#play() : this.video.pause()),
+      toggleMute: () => (this.video.muted = !this.video.muted),
+      setVolume: volume,
+      nudgeVolume: (by) => volume((this.video.muted ? 0 : this.video.volume) + by),
+      toggleStats: () => {
+        this.overlay.toggle();
+        this.overlay.update(this.player?.stats, this.#latency);
+        this.#refresh();
+      },
+      toggleQuality: () => this.menu.toggle(),
+      toggleHelp: () => (this.help.open ? this.help.close() : this.help.showModal()),
+      togglePip: () => {
+        const open = document.pictureInPictureElement;
+        (open ? document.exitPictureInPicture() : this.video.requestPictureInPicture?.())?.catch(() => {});
+      },
+      toggleFullscreen: () => {
+        const open = document.fullscreenElement;
+        (open ? document.exitFullscreen() : this.frame.requestFullscreen?.())?.catch(() => {});
+      },
+    };
+  }
+
+  /**
+   * Reads the test clock in the next frame that is shown.
+   * @returns {Promise<{time: number, latency: number}>} milliseconds; rejects when the frame has no clock
+   */
+  readClock() {
+    const canvas = (this.clockCanvas ||= new OffscreenCanvas(320, 180));
+    const ctx = canvas.getContext('2d', {willReadFrequently: true});
+    return new Promise((resolve, reject) => {
+      this.video.requestVideoFrameCallback((now, frame) => {
+        const shown = performance.timeOrigin + Math.max(now, frame.expectedDisplayTime);
+        const time = readFrame(ctx, this.video, canvas.width, canvas.height);
+        if (time && time < wallClock() + 1000) resolve({time, latency: shown - time});
+        else reject(new Error('no clock in this frame'));
+      });
+    });
+  }
+}
+
+if (!customElements.get('live-player')) customElements.define('live-player', LivePlayer);

@@ -1,0 +1,286 @@
+// WhepPlayer: watches a WHEP stream and stays with it. No user interface.
+
+import {Backoff, pause} from './lib/backoff.js';
+import {InboundMeter} from './lib/inbound.js';
+import {LatencyMeter} from './lib/latency.js';
+import {layerRequest, layersOf} from './lib/layers.js';
+import {HttpError, problem} from './lib/problem.js';
+import {ViewerConnection} from './lib/viewer-connection.js';
+
+export {HttpError};
+
+const TICK_MS = 250;
+const STATS_EVERY = 4; // ticks
+const TAIL_MS = 700; // packets this soon after "inactive" are still the old ones
+
+/**
+ * States: idle, connecting, live, stalled (no packet), paused (the publisher is
+ * gone and may return), offline (nobody publishes; asks again), reconnecting,
+ * failed (needs somebody: `error` says why), stopped.
+ *
+ * Events (CustomEvent, facts in `detail`): statechange, no-media,
+ * media-recovered, stats (summary), stats:<type> (each RTCStats), layers,
+ * qualitychange, viewercount, latency, reconnecting.
+ */
+export class WhepPlayer extends EventTarget {
+  #options;
+  #run = null;
+  #connection = null;
+  #meter = null;
+  #latency = null;
+  #choice = 'auto';
+  #packets = 0;
+  #packetAt = 0;
+  #ticks = 0;
+  #size = '';
+  #inactiveAt = 0;
+
+  /**
+   * @param {object} options
+   * @param {string} options.url WHEP endpoint
+   * @param {HTMLVideoElement} [options.video] gets the stream; also used to measure latency
+   * @param {string} [options.token] bearer token
+   * @param {RTCIceServer[]} [options.iceServers] in addition to what the server names
+   * @param {number} [options.noMediaTimeout] milliseconds without a packet, default 1000
+   */
+  constructor(options) {
+    super();
+    this.#options = {noMediaTimeout: 1000, token: '', ...options};
+    this.state = 'idle';
+    this.since = Date.now();
+    this.error = null;
+    this.layers = [];
+    this.viewers = 0;
+    this.stats = null;
+    this.stream = null;
+  }
+
+  get choice() {
+    return this.#choice;
+  }
+
+  get canSelectLayer() {
+    return Boolean(this.#connection?.canSelectLayer) && this.layers.length > 0;
+  }
+
+  /** The peer connection in use, for tests and debugging. */
+  get peerConnection() {
+    return this.#connection?.pc || null;
+  }
+
+  /** URL of the session resource, "" when there is none. A secret. */
+  get sessionUrl() {
+    return this.#connection?.session?.url || '';
+  }
+
+  start() {
+    if (this.#run) return;
+    this.#run = new AbortController();
+    this.#latency = new LatencyMeter(this.#options.video);
+    this.#loop(this.#run.signal);
+  }
+
+  /** Ends the session. The player can be started again. */
+  stop({keepalive = false} = {}) {
+    if (!this.#run) return;
+    this.#run.abort();
+    this.#run = null;
+    this.#latency.close();
+    this.#connection?.close({keepalive});
+    this.#connection = null;
+    this.#setState('stopped');
+  }
+
+  /** Asks for a layer: "auto", a rid, a height ("720p"), or an extension body. */
+  async selectLayer(choice) {
+    this.#choice = choice || 'auto';
+    this.#emit('qualitychange', this.#quality());
+    await this.#applyChoice();
+  }
+
+  async #applyChoice() {
+    if (!this.canSelectLayer) return;
+    const response = await this.#connection.selectLayer(layerRequest(this.#choice, this.layers));
+    if (!response.ok) throw await problem(response);
+  }
+
+  async #loop(signal) {
+    const backoff = new Backoff();
+    let url = this.#options.url;
+    let previous = null;
+    while (!signal.aborted) {
+      if (!previous) this.#setState(this.state === 'offline' ? 'offline' : 'connecting');
+      try {
+        const ended = await this.#session(url, previous, signal, () => backoff.reset());
+        previous = ended.reason === 'moved' ? ended.connection : null;
+        if (!previous) ended.connection.close({tell: ended.reason !== 'gone'});
+        url = ended.url || this.#options.url;
+        this.#setState('reconnecting');
+        this.#emit('reconnecting', {reason: ended.reason, wait: 0});
+      } catch (err) {
+        previous?.close();
+        previous = null;
+        url = this.#options.url;
+        if (signal.aborted || !(await this.#refused(err, backoff, signal))) return;
+      }
+    }
+  }
+
+  /** Opens one session; resolves when it ends. */
+  async #session(url, previous, signal, opened) {
+    let end;
+    const ended = new Promise((resolve) => (end = resolve));
+    const stream = new MediaStream();
+    const connection = new ViewerConnection({
+      onTrack: (track) => this.#track(stream, track),
+      onEvent: (name, data) => this.#event(name, data),
+      onEnd: (reason, to) => end({reason, url: to, connection}),
+    });
+    try {
+      await connection.open(url, {...this.#options, signal});
+      signal.throwIfAborted();
+    } catch (err) {
+      connection.close();
+      throw err;
+    }
+    previous?.close();
+    opened();
+    this.error = null;
+    this.#inactiveAt = 0;
+    this.#connection = connection;
+    this.#meter = new InboundMeter();
+    this.#packets = 0;
+    this.#packetAt = performance.now();
+    const timer = setInterval(() => this.#tick(connection), TICK_MS);
+    signal.addEventListener('abort', () => end({reason: 'stopped', connection}), {once: true});
+    try {
+      return await ended;
+    } finally {
+      clearInterval(timer);
+      if (this.#connection === connection) this.#connection = null;
+    }
+  }
+
+  /** After a refused POST: waits and says whether to try again. */
+  async #refused(err, backoff, signal) {
+    this.error = err;
+    if (!(err instanceof HttpError) || !err.temporary) {
+      this.#run = null;
+      this.#latency.close();
+      this.#setState('failed');
+      return false;
+    }
+    this.#setState(err.code === 'stream-offline' ? 'offline' : 'reconnecting');
+    const wait = backoff.next(err.retryAfter);
+    this.#emit('reconnecting', {reason: err.code || String(err.status), wait});
+    await pause(wait, signal).catch(() => {});
+    return !signal.aborted;
+  }
+
+  #track(stream, track) {
+    stream.addTrack(track);
+    this.stream = stream;
+    const {video} = this.#options;
+    if (video && video.srcObject !== stream) video.srcObject = stream;
+    this.#emit('stream', {stream});
+  }
+
+  #event(name, data) {
+    if (name === 'layers') this.#layers(layersOf(data));
+    if (name === 'viewercount') {
+      this.viewers = Number(data?.viewercount ?? data?.count ?? data ?? 0) || 0;
+      this.#emit('viewercount', {count: this.viewers});
+    }
+    if (name === 'inactive') {
+      this.#inactiveAt = performance.now();
+      this.#setState('paused');
+    }
+    if (name === 'active') {
+      this.#inactiveAt = 0;
+      if (this.state === 'paused') this.#setState('stalled');
+    }
+  }
+
+  #layers(layers) {
+    const first = this.layers.length === 0;
+    this.layers = layers;
+    this.#emit('layers', {layers});
+    if (first && this.#choice !== 'auto') this.#applyChoice().catch((error) => this.#emit('error', {error}));
+  }
+
+  async #tick(connection) {
+    let report;
+    try {
+      report = await connection.pc.getStats();
+    } catch {
+      return;
+    }
+    if (connection !== this.#connection) return;
+    this.#watchPackets(connection, report);
+    if (this.#ticks++ % STATS_EVERY === 0) this.#report(report);
+  }
+
+  #watchPackets(connection, report) {
+    let video = 0;
+    let audio = 0;
+    for (const s of report.values()) {
+      if (s.type !== 'inbound-rtp') continue;
+      if (s.kind === 'video') video += s.packetsReceived || 0;
+      else audio += s.packetsReceived || 0;
+    }
+    const packets = video || audio;
+    const now = performance.now();
+    if (packets !== this.#packets) {
+      this.#packets = packets;
+      this.#packetAt = now;
+      this.#mediaFlows();
+    } else if (now - this.#packetAt > this.#options.noMediaTimeout) {
+      this.#noMedia(connection, now);
+    }
+  }
+
+  #mediaFlows() {
+    if (this.state === 'live') return;
+    if (this.#inactiveAt && this.#packetAt - this.#inactiveAt < TAIL_MS) return;
+    const again = this.state === 'stalled' || this.state === 'paused';
+    this.#setState('live');
+    if (again) this.#emit('media-recovered', {});
+  }
+
+  #noMedia(connection, now) {
+    this.#packetAt = now; // ask again after the same time
+    if (this.state !== 'stalled' && this.state !== 'paused') {
+      this.#setState(this.#inactiveAt ? 'paused' : 'stalled');
+      this.#emit('no-media', {});
+    }
+    connection.check().catch(() => {});
+  }
+
+  #report(report) {
+    for (const s of report.values()) this.#emit(`stats:${s.type}`, s);
+    this.stats = this.#meter.update(report);
+    this.#emit('stats', this.stats);
+    const latency = this.#latency.read(this.stats);
+    if (latency && this.state === 'live') this.#emit('latency', latency);
+    const {width = 0, height = 0} = this.stats.video || {};
+    if (`${width}x${height}` === this.#size) return;
+    this.#size = `${width}x${height}`;
+    this.#emit('qualitychange', this.#quality());
+  }
+
+  #quality() {
+    const {width = 0, height = 0} = this.stats?.video || {};
+    return {choice: this.#choice, width, height};
+  }
+
+  #setState(state) {
+    if (this.state === state) return;
+    this.state = state;
+    this.since = Date.now();
+    this.#emit('statechange', {state, error: this.error});
+  }
+
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, {detail}));
+  }
+}
