@@ -62,7 +62,7 @@ type OpsConfig struct {
 
 // RedisConfig names the cluster's Redis.
 type RedisConfig struct {
-	URL obs.Secret `koanf:"url" help:"URL of the cluster's Redis, redis:// or rediss://; empty: an embedded one, for a single node"`
+	URL obs.Secret `koanf:"url" help:"URL of the cluster's Redis: redis://user:password@host:6379/0, redis+sentinel://host:26379/0?master_name=main&addr=host2:26379 or redis+cluster://host:6379?addr=host2:6379, with rediss for TLS; empty: an embedded one, for a single node"`
 }
 
 // DataConfig is the data directory.

@@ -183,9 +183,14 @@ func checkOrigin(origin string) error {
 }
 
 func checkRedisURL(text string) error {
+	const forms = "not a redis:// or rediss:// URL, with or without +sentinel or +cluster"
 	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "redis" && u.Scheme != "rediss") || u.Host == "" {
-		return errors.New("not a redis:// or rediss:// URL")
+	if err != nil || u.Host == "" {
+		return errors.New(forms) // the parser's error would repeat the password
+	}
+	base, form, extended := strings.Cut(u.Scheme, "+")
+	if (base != "redis" && base != "rediss") || (extended && form != "sentinel" && form != "cluster") {
+		return errors.New(forms)
 	}
 	return nil
 }

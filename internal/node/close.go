@@ -1,0 +1,61 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Close stops the node in order, within shutdown.timeout: no new sessions, no
+// new requests, no sessions, no leases, no Redis, and last the ops port. It is
+// idempotent; Run calls it.
+func (n *Node) Close() error {
+	n.closing.Do(func() { n.closed = n.close() })
+	return n.closed
+}
+
+func (n *Node) close() error {
+	n.draining.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), n.config.Shutdown.Timeout)
+	defer cancel()
+	var errs []error
+	step := func(what string, f func() error) {
+		if err := within(ctx, f); err != nil {
+			errs = append(errs, fmt.Errorf("close %s: %w", what, err))
+		}
+	}
+	if n.cluster != nil && n.cluster.registry != nil {
+		n.cluster.registry.SetDraining(true)
+	}
+	if n.whep != nil {
+		step("whep", func() error { n.whep.Close(); return nil })
+	}
+	if n.whip != nil {
+		step("whip", func() error { n.whip.Close(); return nil })
+	}
+	if n.public != nil {
+		step("public port", func() error { return n.public.shutdown(ctx) })
+	}
+	if n.media != nil {
+		step("media", n.media.Close)
+	}
+	if n.cluster != nil {
+		step("cluster", func() error { return n.cluster.close(ctx) })
+	}
+	if n.ops != nil {
+		step("ops port", func() error { return n.ops.shutdown(ctx) })
+	}
+	return errors.Join(errs...)
+}
+
+// within runs f, and gives it up when ctx ends.
+func within(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return errors.New("it did not end within shutdown.timeout")
+	}
+}

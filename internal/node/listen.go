@@ -1,0 +1,90 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+)
+
+// server is an HTTP server with its listener.
+type server struct {
+	http     *http.Server
+	listener net.Listener
+	scheme   string
+}
+
+// newServer listens at once, so that its address is known; serve accepts.
+func newServer(addr string, handler http.Handler, files TLSConfig, log *slog.Logger) (*server, error) {
+	s := &server{scheme: "http", http: &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}}
+	if files.Cert != "" {
+		certificate, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+		if err != nil {
+			return nil, fmt.Errorf("http.tls: %w", err)
+		}
+		s.scheme = "https"
+		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	}
+	var lc net.ListenConfig
+	listener, err := lc.Listen(context.Background(), "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	s.listener = listener
+	return s, nil
+}
+
+// serve accepts connections until the server is shut down.
+func (s *server) serve() error {
+	var err error
+	if s.http.TLSConfig != nil {
+		err = s.http.ServeTLS(s.listener, "", "")
+	} else {
+		err = s.http.Serve(s.listener)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve %s: %w", s.listener.Addr(), err)
+}
+
+// shutdown stops accepting, waits for running requests until ctx ends, and then
+// cuts those that are left.
+func (s *server) shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = nil // the rest is cut, as announced
+	}
+	return errors.Join(err, s.close())
+}
+
+// close frees the listener of a server that may never have served.
+func (s *server) close() error {
+	err := errors.Join(s.http.Close(), s.listener.Close())
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// url is where a client on this machine reaches the server.
+func (s *server) url() string {
+	host, port, err := net.SplitHostPort(s.listener.Addr().String())
+	if err != nil {
+		return s.scheme + "://" + s.listener.Addr().String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return (&url.URL{Scheme: s.scheme, Host: net.JoinHostPort(host, port)}).String()
+}

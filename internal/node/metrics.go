@@ -1,0 +1,108 @@
+package node
+
+import (
+	"errors"
+
+	"github.com/sluice-live/sluice/internal/obs"
+	"github.com/sluice-live/sluice/sfu"
+)
+
+// counted is a total of the media plane as a metric.
+type counted struct {
+	name   string
+	help   string
+	labels obs.Labels
+	read   func(sfu.Counters) uint64
+}
+
+// counts names the totals of the media plane.
+func counts() []counted {
+	const (
+		packets = "RTP packets, retransmissions included, by direction: in is from publishers, out is to viewers."
+		bytes   = "Bytes of RTP header and payload, by direction."
+		plis    = "Keyframe requests: in is from viewers, out is to publishers."
+		drops   = "Packets that were not forwarded, by reason."
+	)
+	in, out := obs.Labels{"direction": "in"}, obs.Labels{"direction": "out"}
+	reason := func(r string) obs.Labels { return obs.Labels{"reason": r} }
+	return []counted{
+		{"sluice_rtp_packets_total", packets, in, func(c sfu.Counters) uint64 { return c.PacketsIn }},
+		{"sluice_rtp_packets_total", packets, out, func(c sfu.Counters) uint64 { return c.PacketsOut }},
+		{"sluice_rtp_bytes_total", bytes, in, func(c sfu.Counters) uint64 { return c.BytesIn }},
+		{"sluice_rtp_bytes_total", bytes, out, func(c sfu.Counters) uint64 { return c.BytesOut }},
+		{"sluice_pli_total", plis, in, func(c sfu.Counters) uint64 { return c.PLIsIn }},
+		{"sluice_pli_total", plis, out, func(c sfu.Counters) uint64 { return c.PLIsOut }},
+		{"sluice_nack_total", "Packets that viewers asked for again.", in, func(c sfu.Counters) uint64 { return c.NACKsIn }},
+		{"sluice_rtx_packets_total", "Packets sent again to viewers.", out, func(c sfu.Counters) uint64 { return c.Resent }},
+		{"sluice_rtx_refused_total", "Packets asked for and not sent again: forgotten, or over the viewer's budget.", nil,
+			func(c sfu.Counters) uint64 { return c.ResendRefused }},
+		{"sluice_layer_switches_total", "Changes of the layer that a viewer gets.", nil, func(c sfu.Counters) uint64 { return c.Switches }},
+		{"sluice_rtp_dropped_total", drops, reason("overrun"), func(c sfu.Counters) uint64 { return c.DroppedOverrun }},
+		{"sluice_rtp_dropped_total", drops, reason("late"), func(c sfu.Counters) uint64 { return c.DroppedLate }},
+		{"sluice_rtp_dropped_total", drops, reason("malformed"), func(c sfu.Counters) uint64 { return c.DroppedMalformed }},
+		{"sluice_rtp_dropped_total", drops, reason("duplicate"), func(c sfu.Counters) uint64 { return c.DroppedDuplicate }},
+		{"sluice_feedback_dropped_total", "Feedback of viewers lost to a busy shard.", nil, func(c sfu.Counters) uint64 { return c.CommandsDropped }},
+		{"sluice_sessions_failed_total", "Sessions that ended before they connected.", nil, func(c sfu.Counters) uint64 { return c.SessionsFailed }},
+	}
+}
+
+// exportMedia registers the media plane's numbers.
+func exportMedia(r *obs.Registry, media *sfu.SFU) error {
+	var errs []error
+	for _, m := range counts() {
+		errs = append(errs, r.CounterFunc(m.name, m.help, m.labels, func() float64 { return float64(m.read(media.Counters())) }))
+	}
+	for _, g := range []struct {
+		name, help string
+		read       func(sfu.Counters) int64
+	}{
+		{"sluice_streams", "Streams with a publisher or viewers.", func(c sfu.Counters) int64 { return c.StreamsNow }},
+		{"sluice_publishers", "Publishers.", func(c sfu.Counters) int64 { return c.PublishersNow }},
+		{"sluice_viewers", "Viewers.", func(c sfu.Counters) int64 { return c.ViewersNow }},
+		{"sluice_sessions_pending", "Sessions that are still connecting.", func(c sfu.Counters) int64 { return c.SessionsPending }},
+	} {
+		errs = append(errs, r.GaugeFunc(g.name, g.help, nil, func() float64 { return float64(g.read(media.Counters())) }))
+	}
+	return errors.Join(errs...)
+}
+
+// exportStreams registers the series that carry the stream's name.
+func exportStreams(r *obs.Registry, media *sfu.SFU) error {
+	return errors.Join(
+		r.GaugesFunc("sluice_stream_viewers", "Viewers of a stream.", "stream", func() map[string]float64 {
+			values := map[string]float64{}
+			for _, s := range media.Streams() {
+				values[s.Name] = float64(s.Viewers)
+			}
+			return values
+		}),
+		r.GaugesFunc("sluice_stream_bitrate_bits_per_second", "Bit rate that a stream's publisher sends, all layers and audio.", "stream", func() map[string]float64 {
+			values := map[string]float64{}
+			for _, s := range media.Streams() {
+				sum := 0
+				for _, l := range s.Layers {
+					sum += l.Bitrate
+				}
+				if s.Audio != nil {
+					sum += s.Audio.Bitrate
+				}
+				values[s.Name] = float64(sum)
+			}
+			return values
+		}),
+	)
+}
+
+// histogram makes a distribution that the media plane can add to.
+func histogram(r *obs.Registry, name, help string, buckets ...float64) (sfu.Observer, error) {
+	observe, err := r.Histogram(name, help, nil, buckets)
+	if err != nil {
+		return nil, err
+	}
+	return observer(observe), nil
+}
+
+type observer func(float64)
+
+// Observe implements sfu.Observer.
+func (o observer) Observe(seconds float64) { o(seconds) }

@@ -1,0 +1,71 @@
+package node
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/sluice-live/sluice/internal/obs"
+	"github.com/sluice-live/sluice/internal/problem"
+	"github.com/sluice-live/sluice/internal/wish"
+	"github.com/sluice-live/sluice/web"
+	"github.com/sluice-live/sluice/whep"
+	"github.com/sluice-live/sluice/whip"
+)
+
+// listen opens the public port with all routes, and the ops port.
+func (n *Node) listen() error {
+	c := n.config
+	limiter := wish.NewLimiter(wish.Rates{
+		Requests: float64(c.Limits.RequestsPerSecond), AuthFailures: c.Limits.AuthFailures,
+	})
+	engine, err := newEngine(n.log, n.metrics, limiter)
+	if err != nil {
+		return err
+	}
+	shared := wish.Config{
+		Limits: c.Limits.wish(), PublicURL: c.HTTP.PublicURL, ICEServers: c.Media.iceServers(time.Now),
+	}
+	n.whip, err = whip.New(whip.Deps{Media: ingest{n}, Auth: n.auth, Limiter: limiter, Log: n.log}, shared)
+	if err != nil {
+		return err
+	}
+	n.whep, err = whep.New(whep.Deps{Media: egress{n}, Auth: n.auth, Limiter: limiter, Log: n.log}, whep.Config{Config: shared})
+	if err != nil {
+		return err
+	}
+	n.whip.Routes(engine)
+	n.whep.Routes(engine)
+	n.routes(engine)
+	if n.public, err = newServer(c.HTTP.Addr, engine, c.HTTP.TLS, n.log); err != nil {
+		return errors.Join(errors.New("http.addr"), err)
+	}
+	if c.Ops.Addr == "" {
+		return nil
+	}
+	if n.ops, err = newServer(c.Ops.Addr, obs.OpsHandler(n.metrics, n.ready), TLSConfig{}, n.log); err != nil {
+		return errors.Join(errors.New("ops.addr"), err)
+	}
+	return nil
+}
+
+// routes adds what is neither WHIP nor WHEP: pages, health, the control API.
+func (n *Node) routes(engine *gin.Engine) {
+	pages := web.Handler()
+	both := []string{http.MethodGet, http.MethodHead}
+	for _, path := range []string{"/", "/publish/:stream", "/watch/:stream", "/embed/:stream", "/assets/*name"} {
+		engine.Match(both, path, gin.WrapH(pages))
+	}
+	engine.Match(both, "/healthz", gin.WrapH(obs.HealthHandler()))
+	engine.Match(both, "/readyz", gin.WrapH(obs.ReadyHandler(n.ready)))
+	engine.NoRoute(func(c *gin.Context) {
+		if c.Request.Method == http.MethodGet && strings.Contains(c.GetHeader("Accept"), "text/html") {
+			pages.ServeHTTP(c.Writer, c.Request) // a person: the page for a wrong address
+			return
+		}
+		problem.NotFound(c.Writer, c.Request)
+	})
+}
