@@ -1,0 +1,128 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/pion/rtcp"
+)
+
+const (
+	firstReport    = 50 * time.Millisecond // when every track has sent something
+	reportInterval = time.Second
+	maxBehind      = time.Second // a stall longer than this is skipped, not caught up
+)
+
+// cursor walks a track in a loop. Media time never goes back: each round, and
+// each jump, moves base.
+type cursor struct {
+	next int           // frame to send
+	base time.Duration // media time of the clip's start in this round
+}
+
+// due returns the media time of the next frame.
+func (t *outTrack) due() time.Duration { return t.cursor.base + t.media.At(t.cursor.next) }
+
+// advance moves to the next frame, and to the next round where the period ends
+// even when the track is longer.
+func (t *outTrack) advance(period time.Duration) {
+	t.cursor.next++
+	if t.cursor.next >= t.media.Len() || t.media.At(t.cursor.next) >= period {
+		t.cursor.next = 0
+		t.cursor.base += period
+	}
+}
+
+// jump makes the next keyframe due at media time at.
+func (t *outTrack) jump(at time.Duration) {
+	for range t.media.Len() {
+		if t.media.Key(t.cursor.next) {
+			break
+		}
+		t.cursor.next = (t.cursor.next + 1) % t.media.Len()
+	}
+	t.cursor.base = at - t.media.At(t.cursor.next)
+}
+
+// pacer sends all tracks of a clip on one clock. Every frame is due at an
+// absolute time, so that lateness of one does not move the others.
+type pacer struct {
+	tracks    []*outTrack
+	period    time.Duration
+	onRequest bool // jump to a keyframe when asked for one
+	rtcp      func([]rtcp.Packet) error
+}
+
+// run sends until ctx ends or a write fails.
+func (p *pacer) run(ctx context.Context) error {
+	start := time.Now()
+	nextReport := firstReport
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		track := p.tracks[0]
+		for _, t := range p.tracks[1:] {
+			if t.due() < track.due() {
+				track = t
+			}
+		}
+		timer.Reset(max(0, track.due()-time.Since(start)))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		}
+		if now := time.Since(start); now-track.due() > maxBehind {
+			track.skip(now, p.period)
+		}
+		if err := p.sendNext(track); err != nil {
+			return err
+		}
+		if now := time.Now(); now.Sub(start) >= nextReport {
+			if err := p.report(now, now.Sub(start)); err != nil {
+				return err
+			}
+			nextReport = now.Sub(start) + reportInterval
+		}
+	}
+}
+
+// skip moves the track to media time now.
+func (t *outTrack) skip(now, period time.Duration) {
+	for t.due() < now {
+		t.advance(period)
+	}
+	t.jump(now)
+}
+
+func (p *pacer) sendNext(t *outTrack) error {
+	if t.wantKey.Swap(false) && p.onRequest && !t.media.Key(t.cursor.next) {
+		t.jump(t.due())
+	}
+	frame, err := t.media.Frame(t.cursor.next)
+	if err != nil {
+		return err
+	}
+	if err := t.send(frame, t.due(), t.media.Key(t.cursor.next)); err != nil {
+		return fmt.Errorf("sending: %w", err)
+	}
+	t.advance(p.period)
+	return nil
+}
+
+// report sends one sender report per track, all about the same instant, so that
+// a receiver can align sound and layers exactly.
+func (p *pacer) report(now time.Time, at time.Duration) error {
+	for _, t := range p.tracks {
+		sr := t.report(now, at)
+		if sr == nil {
+			continue
+		}
+		cname := rtcp.NewCNAMESourceDescription(sr.SSRC, streamID)
+		if err := p.rtcp([]rtcp.Packet{sr, cname}); err != nil {
+			return fmt.Errorf("reporting: %w", err)
+		}
+	}
+	return nil
+}
