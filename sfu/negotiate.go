@@ -149,59 +149,55 @@ func (f format) parameters(media string, feedback []string) webrtc.RTPCodecParam
 	return p
 }
 
-// parseFormats reads rtpmap, fmtp and rtcp-fb lines; formats without a valid
-// rtpmap are left out.
+// parseFormats reads rtpmap, fmtp and rtcp-fb lines, which come in any order,
+// and lists formats in the offerer's order of preference. A format without a
+// valid rtpmap is left out.
 func parseFormats(m *sdp.MediaDescription) []format {
-	byType := map[string]*format{}
-	var order []string
-	var common []string // rtcp-fb of every format
+	fmtp := map[string]string{}
+	feedback := map[string][]string{}
+	rtpmap := map[string]string{}
 	for _, a := range m.Attributes {
 		pt, value, _ := strings.Cut(a.Value, " ")
 		value = strings.TrimSpace(value)
-		switch {
-		case a.Key == "rtpmap":
-			if f, ok := parseRTPMap(pt, value); ok && byType[pt] == nil {
-				byType[pt] = f
-				order = append(order, pt)
-			}
-		case a.Key == "fmtp" && byType[pt] != nil:
-			byType[pt].fmtp = value
-		case a.Key == "rtcp-fb" && pt == "*":
-			common = append(common, value)
-		case a.Key == "rtcp-fb" && byType[pt] != nil:
-			byType[pt].feedback = append(byType[pt].feedback, value)
+		switch a.Key {
+		case "rtpmap":
+			rtpmap[pt] = value
+		case "fmtp":
+			fmtp[pt] = value
+		case "rtcp-fb":
+			feedback[pt] = append(feedback[pt], value)
 		}
 	}
 	var formats []format
-	for _, pt := range m.MediaName.Formats { // the offerer's order of preference
-		for _, have := range order {
-			if have == pt {
-				f := *byType[pt]
-				f.feedback = append(f.feedback, common...)
-				formats = append(formats, f)
-			}
+	for _, pt := range m.MediaName.Formats {
+		f, ok := parseRTPMap(pt, rtpmap[pt])
+		if !ok {
+			continue
 		}
+		f.fmtp = fmtp[pt]
+		f.feedback = append(feedback[pt], feedback["*"]...)
+		formats = append(formats, f)
 	}
 	return formats
 }
 
-func parseRTPMap(pt, value string) (*format, bool) {
+func parseRTPMap(pt, value string) (format, bool) {
 	if n, err := strconv.ParseUint(pt, 10, 8); err != nil || n > 127 {
-		return nil, false
+		return format{}, false
 	}
 	parts := strings.Split(value, "/")
 	if len(parts) < 2 {
-		return nil, false
+		return format{}, false
 	}
 	clock, err := strconv.ParseUint(parts[1], 10, 32)
 	if err != nil {
-		return nil, false
+		return format{}, false
 	}
-	f := &format{payloadType: pt, name: parts[0], clock: uint32(clock)}
+	f := format{payloadType: pt, name: parts[0], clock: uint32(clock)}
 	if len(parts) > 2 {
 		channels, err := strconv.ParseUint(parts[2], 10, 16)
 		if err != nil {
-			return nil, false
+			return format{}, false
 		}
 		f.channels = uint16(channels)
 	}

@@ -234,7 +234,7 @@ func (sh *shard) report(m *member, now int64) {
 	if len(reports) == 0 {
 		return
 	}
-	if err := m.viewer.pc.WriteRTCP(reports); err != nil {
+	if err := m.viewer.rtcp.WriteRTCP(reports); err != nil {
 		m.viewer.log.Debug("send reports", "err", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/sluice-live/sluice"
@@ -19,6 +20,7 @@ type Viewer struct {
 	shard        *shard
 	video, audio *track // nil when not offered
 	sender       *webrtc.RTPSender
+	rtcp         rtcpWriter
 	readers      sync.WaitGroup
 
 	mu    sync.Mutex
@@ -26,6 +28,9 @@ type Viewer struct {
 	left  bool
 	want  sluice.LayerChoice
 }
+
+// rtcpWriter sends RTCP to a viewer: its peer connection.
+type rtcpWriter interface{ WriteRTCP([]rtcp.Packet) error }
 
 // watch lets a viewer in.
 func (st *stream) watch(ctx context.Context, o sluice.Offer) (*Viewer, error) {
@@ -36,7 +41,7 @@ func (st *stream) watch(ctx context.Context, o sluice.Offer) (*Viewer, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Viewer{session: ses, stream: st}
+	v := &Viewer{session: ses, stream: st, rtcp: ses.pc}
 	if err := v.prepare(); err != nil {
 		ses.Close("offer refused")
 		return nil, err

@@ -1,0 +1,408 @@
+package sfu
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/sfu/internal/codec"
+	"github.com/sluice-live/sluice/sfu/internal/ring"
+)
+
+// recorder is the writer of a track: it keeps what a viewer would get.
+type recorder struct {
+	packets []rtp.Packet
+	reports []rtcp.Packet
+}
+
+func (r *recorder) WriteRTCP(reports []rtcp.Packet) error {
+	r.reports = append(r.reports, reports...)
+	return nil
+}
+
+func (r *recorder) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
+	r.packets = append(r.packets, rtp.Packet{Header: *h, Payload: append([]byte(nil), payload...)})
+	return len(payload), nil
+}
+
+func (r *recorder) Write(b []byte) (int, error) { return len(b), nil }
+
+const (
+	testPT  = 96
+	testRTX = 97
+)
+
+// bench is a shard with one viewer, and layers whose packets come from here
+// instead of from a network. Time is what the test says.
+type bench struct {
+	sh  *shard
+	m   *member
+	out *recorder
+	now int64
+}
+
+func newBench() *bench {
+	s := &SFU{cfg: Config{}.withDefaults(), deps: Deps{ForwardDelay: discard{}, JoinTime: discard{}}, start: time.Now()}
+	st := &stream{sfu: s, stop: make(chan struct{})}
+	st.sources.Store(&sources{})
+	b := &bench{sh: newShard(st), out: &recorder{}, now: int64(time.Hour)}
+	v := &Viewer{session: &session{sfu: s}, stream: st, video: testTrack(b.out), rtcp: b.out}
+	b.m = newMember(v, sluice.LayerChoice{}, b.now)
+	b.sh.members = []*member{b.m}
+	return b
+}
+
+func testTrack(w webrtc.TrackLocalWriter) *track {
+	return &track{kind: webrtc.RTPCodecTypeVideo, writer: w, ssrc: 1111, rtxSSRC: 2222,
+		formats: []trackFormat{{codec: codec.VP8, pt: testPT, rtx: testRTX}}}
+}
+
+// source is a VP8 layer that a test fills.
+type source struct {
+	*layer
+	reader  *reader
+	seq     uint16
+	ts      uint32
+	picture uint16
+	asked   chan *layer
+}
+
+func newSource(b *bench, rid string, seq uint16, ts uint32) *source {
+	asked := make(chan *layer, 16)
+	l := &layer{rid: rid, codec: codec.VP8, ring: ring.New(256), request: asked,
+		clock: clock{hertz: 90000, offset: &ntpOffset{}}}
+	return &source{layer: l, reader: &reader{layer: l, sfu: b.sh.sfu, wake: func() {}}, seq: seq, ts: ts, picture: seq, asked: asked}
+}
+
+// packet makes the raw RTP packet of a frame: its first when first is set.
+func (s *source) packet(first, last, key bool) []byte {
+	descriptor := byte(0x80)
+	if first {
+		descriptor |= 0x10
+	}
+	frame := byte(1)
+	if key {
+		frame = 0
+	}
+	payload := []byte{descriptor, 0x80, 0x80 | byte(s.picture>>8&0x7f), byte(s.picture), frame, 0, 0, 0x9d, 0x01, 0x2a, 64, 1, 180, 0}
+	raw, err := (&rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: s.seq, Timestamp: s.ts, SSRC: 5, Marker: last}, Payload: payload}).Marshal()
+	if err != nil {
+		panic(err)
+	}
+	s.seq++
+	return raw
+}
+
+// frame feeds a frame of n packets and moves on by one frame duration.
+func (s *source) frame(b *bench, n int, key bool) {
+	for i := range n {
+		s.feed(b, s.packet(i == 0, i == n-1, key))
+	}
+	s.ts += 3000
+	s.picture++
+}
+
+func (s *source) feed(b *bench, raw []byte) {
+	copy(s.reader.space(), raw)
+	s.reader.sfu.start = time.Now().Add(-time.Duration(b.now))
+	s.reader.take(len(raw))
+}
+
+func (b *bench) sources(all ...*source) {
+	next := &sources{}
+	for _, s := range all {
+		next.video = append(next.video, s.layer)
+	}
+	b.sh.stream.sources.Store(next)
+}
+
+// pass lets d go by and the shard work, until nothing waits any more.
+func (b *bench) pass(d time.Duration) {
+	b.now += int64(d)
+	b.sh.housekeep(b.now)
+	for b.sh.forward(b.now) {
+		b.now += int64(paceInterval)
+	}
+}
+
+// continuous checks what every decoder relies on.
+func continuous(t *testing.T, packets []rtp.Packet) {
+	t.Helper()
+	for i, p := range packets {
+		if p.SSRC != 1111 || p.PayloadType != testPT {
+			t.Fatalf("packet %d has SSRC %d, payload type %d", i, p.SSRC, p.PayloadType)
+		}
+		if i == 0 {
+			continue
+		}
+		before := packets[i-1]
+		if p.SequenceNumber != before.SequenceNumber+1 {
+			t.Fatalf("packet %d: sequence number %d after %d", i, p.SequenceNumber, before.SequenceNumber)
+		}
+		if d := int32(p.Timestamp - before.Timestamp); d < 0 || d == 0 != !before.Marker {
+			t.Fatalf("packet %d: timestamp %d after %d", i, p.Timestamp, before.Timestamp)
+		}
+		picture, last := binary.BigEndian.Uint16(p.Payload[2:])&0x7fff, binary.BigEndian.Uint16(before.Payload[2:])&0x7fff
+		want := last
+		if before.Marker {
+			want = (last + 1) & 0x7fff
+		}
+		if picture != want {
+			t.Fatalf("packet %d: picture id %d after %d", i, picture, last)
+		}
+	}
+}
+
+func TestViewerStartsFromTheCachedGOP(t *testing.T) {
+	b := newBench()
+	src := newSource(b, "", 65530, 1<<32-9000)
+	src.obeys.Store(obeysNo)
+	src.frame(b, 4, true)
+	for range 40 {
+		src.frame(b, 2, false)
+	}
+	b.sources(src)
+	b.now += int64(1500 * time.Millisecond)
+	src.lastArrival.Store(b.now)
+	b.pass(0)
+	if n := len(b.out.packets); n != 84 {
+		t.Fatalf("%d packets sent, want the whole GOP of 84", n)
+	}
+	continuous(t, b.out.packets)
+	if span := b.out.packets[83].Timestamp - b.out.packets[0].Timestamp; span > 90000/10 {
+		t.Errorf("the cached GOP spans %d ticks for the player, want it squeezed", span)
+	}
+	src.frame(b, 2, false)
+	b.pass(0)
+	continuous(t, b.out.packets)
+}
+
+func TestViewerOfAnObedientPublisherWaitsForAKeyframe(t *testing.T) {
+	b := newBench()
+	src := newSource(b, "", 1, 0)
+	src.frame(b, 1, true)
+	src.frame(b, 1, false)
+	src.obeys.Store(obeysYes)
+	b.sources(src)
+	b.now += int64(1500 * time.Millisecond)
+	src.lastArrival.Store(b.now)
+	b.pass(0)
+	if len(b.out.packets) != 0 || len(src.asked) != 1 {
+		t.Fatalf("%d packets, %d requests; want none and one", len(b.out.packets), len(src.asked))
+	}
+	src.frame(b, 3, true)
+	b.pass(0)
+	if len(b.out.packets) != 3 {
+		t.Fatalf("%d packets, want the three of the new keyframe", len(b.out.packets))
+	}
+}
+
+func TestLayerSwitchIsContinuous(t *testing.T) {
+	b := newBench()
+	low, high := newSource(b, "q", 100, 5), newSource(b, "f", 40000, 1<<31)
+	high.size.Store(1280<<32 | 720)
+	b.sources(low, high)
+	frame := func(key bool) {
+		low.frame(b, 1, key)
+		high.frame(b, 3, key)
+		b.pass(33 * time.Millisecond)
+	}
+	frame(true)
+	for i := range 10 {
+		rid := []string{"q", "f"}[i%2]
+		b.m.want = sluice.LayerChoice{RID: rid}
+		for range 12 {
+			frame(false)
+		}
+		frame(true)
+		if got := b.m.video.current.rid; got != rid {
+			t.Fatalf("round %d shows layer %q, want %q", i, got, rid)
+		}
+	}
+	continuous(t, b.out.packets)
+	if n := b.sh.sfu.counters.switches.Load(); n < 9 {
+		t.Errorf("%d switches counted", n)
+	}
+}
+
+func TestSwitchWaitsForAKeyframe(t *testing.T) {
+	b := newBench()
+	low, high := newSource(b, "q", 100, 5), newSource(b, "f", 40000, 0)
+	b.m.want = sluice.LayerChoice{RID: "q"}
+	b.sources(low, high)
+	low.frame(b, 1, true)
+	high.frame(b, 1, true)
+	b.pass(0)
+	b.now += int64(500 * time.Millisecond)
+	b.m.want = sluice.LayerChoice{RID: "f"}
+	for range 5 {
+		low.frame(b, 1, false)
+		high.frame(b, 1, false)
+		b.pass(33 * time.Millisecond)
+	}
+	if got := b.m.video.current.rid; got != "q" {
+		t.Fatalf("layer %q is shown before its keyframe", got)
+	}
+	if len(high.asked) != 1 {
+		t.Errorf("%d keyframes asked for, want one", len(high.asked))
+	}
+	high.frame(b, 1, true)
+	b.pass(0)
+	if got := b.m.video.current.rid; got != "f" {
+		t.Fatalf("layer %q is shown after the keyframe", got)
+	}
+	continuous(t, b.out.packets)
+}
+
+func TestNewPublisherContinuesTheNumbers(t *testing.T) {
+	b := newBench()
+	first := newSource(b, "", 65000, 77)
+	b.sources(first)
+	first.frame(b, 2, true)
+	b.pass(0)
+	b.sources()
+	b.pass(3 * time.Second)
+	second := newSource(b, "", 3, 1<<30)
+	b.sources(second)
+	second.frame(b, 2, true)
+	second.frame(b, 2, false)
+	b.pass(0)
+	if len(b.out.packets) != 6 {
+		t.Fatalf("%d packets, want 6", len(b.out.packets))
+	}
+	continuous(t, b.out.packets)
+	if d := b.out.packets[2].Timestamp - b.out.packets[1].Timestamp; d < 2*90000 || d > 4*90000 {
+		t.Errorf("three seconds became %d ticks", d)
+	}
+}
+
+func TestReorderedAndLostPacketsKeepTheirPlaces(t *testing.T) {
+	b := newBench()
+	src := newSource(b, "", 10, 0)
+	b.sources(src)
+	src.frame(b, 1, true)
+	b.pass(0)
+	second, third, fourth := src.packet(true, false, false), src.packet(false, false, false), src.packet(false, true, false)
+	src.feed(b, second)
+	src.feed(b, fourth)
+	b.pass(0)
+	src.feed(b, third)
+	src.feed(b, third) // a duplicate
+	b.pass(0)
+	var got []uint16
+	for _, p := range b.out.packets {
+		got = append(got, p.SequenceNumber)
+	}
+	want := []uint16{10, 11, 13, 12}
+	if len(got) != len(want) {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+	}
+}
+
+func TestSlowViewerSkipsToAKeyframe(t *testing.T) {
+	b := newBench()
+	src := newSource(b, "", 10, 0)
+	b.sources(src)
+	src.frame(b, 1, true)
+	b.pass(0)
+	for range 300 { // more than the ring holds
+		src.frame(b, 1, false)
+	}
+	b.pass(0)
+	if n := b.sh.sfu.counters.overrun.Load(); n != 300 {
+		t.Errorf("%d packets counted as skipped, want 300", n)
+	}
+	src.frame(b, 2, true)
+	b.pass(0)
+	if n := len(b.out.packets); n != 3 {
+		t.Fatalf("%d packets sent, want 3", n)
+	}
+	continuous(t, b.out.packets)
+}
+
+func TestNACKIsAnsweredOnRTX(t *testing.T) {
+	b := newBench()
+	src := newSource(b, "", 10, 0)
+	b.sources(src)
+	src.frame(b, 5, true)
+	b.pass(0)
+	sent := b.out.packets[3]
+	b.out.packets = nil
+	ask := func() bool { return b.m.video.again(b.sh, sent.SequenceNumber, 0, b.now) }
+	if !ask() {
+		t.Fatal("not sent again")
+	}
+	got := b.out.packets[0]
+	if got.SSRC != 2222 || got.PayloadType != testRTX || got.Timestamp != sent.Timestamp {
+		t.Errorf("RTX header %+v", got.Header)
+	}
+	if osn := binary.BigEndian.Uint16(got.Payload); osn != sent.SequenceNumber || string(got.Payload[2:]) != string(sent.Payload) {
+		t.Errorf("RTX payload %x of %d, want %x", got.Payload, osn, sent.Payload)
+	}
+	if ask() {
+		t.Error("sent again at once: not gated by the round trip")
+	}
+	for range 2 {
+		b.now += int64(time.Second)
+		if !ask() {
+			t.Error("refused within the limit")
+		}
+	}
+	b.now += int64(time.Second)
+	if ask() {
+		t.Errorf("sent more than %d times", maxResends)
+	}
+	if b.m.video.again(b.sh, sent.SequenceNumber+1000, 0, b.now) {
+		t.Error("a packet that was never sent was sent again")
+	}
+}
+
+func TestResendsStayWithinTheBudget(t *testing.T) {
+	var r resender
+	total := 0
+	for seq := range uint16(1000) {
+		if r.allow(seq, 1200, 0, int64(seq)) {
+			total += 1200
+		}
+	}
+	if total > resendReserve {
+		t.Errorf("%d bytes sent again of nothing earned, want at most %d", total, resendReserve)
+	}
+}
+
+func TestForwardAllocatesNothing(t *testing.T) {
+	b := newBench()
+	b.m.viewer.video.writer = discardWriter{}
+	src := newSource(b, "", 10, 0)
+	b.sources(src)
+	src.frame(b, 2, true)
+	b.pass(0)
+	reading := testing.AllocsPerRun(100, func() {
+		b.now += int64(33 * time.Millisecond)
+		src.frame(b, 9, false)
+	})
+	b.sh.forward(b.now)
+	both := testing.AllocsPerRun(100, func() {
+		b.now += int64(33 * time.Millisecond)
+		src.frame(b, 9, false)
+		b.sh.forward(b.now)
+	})
+	if both > reading {
+		t.Errorf("forwarding a frame allocates %.1f times, reading it %.1f", both-reading, reading)
+	}
+}
+
+type discardWriter struct{}
+
+func (discardWriter) WriteRTP(_ *rtp.Header, payload []byte) (int, error) { return len(payload), nil }
+func (discardWriter) Write(b []byte) (int, error)                         { return len(b), nil }
