@@ -88,7 +88,7 @@ func NewRegistry(client redis.UniversalClient, cfg Config, log *slog.Logger) (*R
 	r := &Registry{
 		client:        client,
 		cfg:           cfg,
-		log:           log.With("node", cfg.NodeID),
+		log:           log,
 		acquireScript: redis.NewScript(acquireLua),
 		releaseScript: redis.NewScript(releaseLua),
 		started:       time.Now(),

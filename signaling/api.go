@@ -1,0 +1,138 @@
+package signaling
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/gin-gonic/gin"
+
+	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/internal/problem"
+)
+
+// APIPrefix begins every route of the control API.
+const APIPrefix = "/api/v1"
+
+// Streams is what the control API shows. Both return snapshots.
+type Streams interface {
+	Streams() []sluice.Stream
+	Viewers(stream string) []sluice.Viewer
+}
+
+// Authorizer turns a bearer token, "" when none was sent, into a grant. Its
+// error is a sluice.Error with CodeUnauthenticated.
+type Authorizer interface {
+	Authorize(ctx context.Context, bearer string) (sluice.Grant, error)
+}
+
+// API is what the control API needs.
+type API struct {
+	Streams Streams
+	Auth    Authorizer
+	Version string // of the server, for the OpenAPI document
+}
+
+// Routes adds the control API to engine, its OpenAPI document included. It fails
+// only if that document cannot be made.
+//
+// A stream is shown to whoever may watch or publish it; its viewers to whoever
+// may publish or moderate it.
+func (a API) Routes(engine *gin.Engine) error {
+	config := huma.DefaultConfig("Sluice control API", a.Version)
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // our own below
+	config.CreateHooks = nil                                             // no $schema in every body
+	config.Formats = map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
+	config.Info.Description = "Streams and viewers of one node. Errors are problem details (RFC 9457)."
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "Not needed when the server's access is open."},
+	}
+	api := humagin.New(engine, config)
+	api.UseMiddleware(a.authorize)
+
+	register(api, "list-streams", "/streams", "List streams", a.listStreams)
+	register(api, "get-stream", "/streams/{stream}", "One stream with its layers", a.getStream)
+	register(api, "list-viewers", "/streams/{stream}/viewers", "List viewers of a stream", a.listViewers)
+	register(api, "get-viewer", "/streams/{stream}/viewers/{id}", "One viewer of a stream", a.getViewer)
+
+	schemas := api.OpenAPI().Components.Schemas.Map()
+	delete(schemas, "ErrorModel") // the library's own error form, which we do not use
+	delete(schemas, "ErrorDetail")
+	document, err := json.Marshal(api.OpenAPI())
+	if err != nil {
+		return fmt.Errorf("openapi document: %w", err)
+	}
+	engine.GET(APIPrefix+"/openapi.json", func(c *gin.Context) {
+		c.Header("Cache-Control", "no-cache")
+		c.Data(http.StatusOK, "application/json", document)
+	})
+	return nil
+}
+
+// register adds one GET. Parameters are checked by the handlers, not by the
+// library, whose refusals have another form than ours.
+func register[I, O any](api huma.API, id, path, summary string, handler func(context.Context, *I) (*O, error)) {
+	huma.Register(api, huma.Operation{
+		OperationID:        id,
+		Method:             http.MethodGet,
+		Path:               APIPrefix + path,
+		Summary:            summary,
+		Security:           []map[string][]string{{"bearer": {}}, {}},
+		SkipValidateParams: true,
+		Responses: map[string]*huma.Response{
+			"default": {
+				Description: "Problem details",
+				Content: map[string]*huma.MediaType{problem.ContentType: {
+					Schema: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[problem.Problem](), true, "Problem"),
+				}},
+			},
+		},
+	}, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handler(ctx, in)
+		if err != nil {
+			return nil, refuse(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+type grantKey struct{}
+
+func grantOf(ctx context.Context) sluice.Grant {
+	g, _ := ctx.Value(grantKey{}).(sluice.Grant)
+	return g
+}
+
+// authorize reads the grant once for the handler.
+func (a API) authorize(ctx huma.Context, next func(huma.Context)) {
+	c := humagin.Unwrap(ctx)
+	c.Header("Cache-Control", "no-store")
+	bearer, err := bearerOf(c.GetHeader("Authorization"))
+	if err != nil {
+		problem.Write(c.Writer, c.Request, err)
+		return
+	}
+	grant, err := a.Auth.Authorize(ctx.Context(), bearer)
+	if err != nil {
+		problem.Write(c.Writer, c.Request, err)
+		return
+	}
+	next(huma.WithValue(ctx, grantKey{}, grant))
+}
+
+// bearerOf returns the token of an Authorization header (RFC 6750), "" for none.
+func bearerOf(header string) (string, error) {
+	if header == "" {
+		return "", nil
+	}
+	scheme, token, ok := strings.Cut(header, " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return "", sluice.Errorf(sluice.CodeUnauthenticated, "the Authorization header is not of the Bearer scheme")
+	}
+	return strings.Trim(token, " "), nil
+}
