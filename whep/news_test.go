@@ -1,0 +1,72 @@
+package whep
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	sluice "github.com/sluice-live/sluice"
+)
+
+// The table tells one reader about one snapshot after another.
+func TestNews(t *testing.T) {
+	const periodic = 5 * time.Second
+	layer := func(bitrate int) []sluice.Layer {
+		return []sluice.Layer{{RID: "f", Width: 640, Height: 360, Active: true, Bitrate: bitrate}}
+	}
+	live, off := sluice.StreamLive, sluice.StreamOffline
+	steps := []struct {
+		name  string
+		at    time.Duration
+		snap  sluice.Stream
+		want  string
+		again time.Duration
+	}{
+		{"offline at first", 0, sluice.Stream{State: off, Viewers: 1}, "viewercount", 0},
+		{"nothing new", time.Second, sluice.Stream{State: off, Viewers: 1}, "", 0},
+		{"live", 10 * time.Second, sluice.Stream{State: live, Viewers: 1, Layers: layer(100)}, "active layers", 0},
+		{"another bitrate waits", 11 * time.Second, sluice.Stream{State: live, Viewers: 1, Layers: layer(200)}, "", 4 * time.Second},
+		{"and a count does not", 12 * time.Second, sluice.Stream{State: live, Viewers: 2, Layers: layer(200)}, "viewercount", 3 * time.Second},
+		{"another count waits, too", 14 * time.Second, sluice.Stream{State: live, Viewers: 3, Layers: layer(300)}, "", time.Second},
+		{"the bitrate is due", 15 * time.Second, sluice.Stream{State: live, Viewers: 3, Layers: layer(300)}, "layers", 2 * time.Second},
+		{"the count is due", 17 * time.Second, sluice.Stream{State: live, Viewers: 3, Layers: layer(300)}, "viewercount", 0},
+		{"another layer does not wait", 17 * time.Second, sluice.Stream{State: live, Viewers: 3, Layers: append(layer(300), sluice.Layer{RID: "h"})}, "layers", 0},
+		{"gone", 18 * time.Second, sluice.Stream{State: sluice.StreamPaused, Viewers: 3}, "inactive layers", 0},
+		{"still gone", 19 * time.Second, sluice.Stream{State: off, Viewers: 3}, "", 0},
+	}
+	base := time.Unix(1_800_000_000, 0)
+	var reader told
+	for _, st := range steps {
+		events, again := reader.news(st.snap, 1, allEvents, base.Add(st.at), periodic)
+		names := make([]string, 0, len(events))
+		for _, e := range events {
+			names = append(names, e.name)
+		}
+		if got := strings.Join(names, " "); got != st.want || again != st.again {
+			t.Errorf("%s: got %q and again in %v, want %q and %v", st.name, got, again, st.want, st.again)
+		}
+	}
+}
+
+func TestNewsForAudioOnly(t *testing.T) {
+	var reader told
+	events, _ := reader.news(sluice.Stream{State: sluice.StreamLive, Layers: []sluice.Layer{{RID: "f"}}}, -1, eventLayers, time.Now(), time.Second)
+	if len(events) != 0 {
+		t.Errorf("%v", events)
+	}
+}
+
+func TestEventNamesFollowTheirBits(t *testing.T) {
+	all, ok := eventsOf(advertised())
+	if !ok || all != allEvents {
+		t.Errorf("%b, want %b", all, allEvents)
+	}
+	for bit, name := range map[eventSet]string{
+		eventActive: "active", eventInactive: "inactive", eventLayers: "layers",
+		eventViewerCount: "viewercount", eventReconnect: "reconnect",
+	} {
+		if !bit.has(name) || (allEvents &^ bit).has(name) {
+			t.Errorf("%s", name)
+		}
+	}
+}
