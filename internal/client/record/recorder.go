@@ -173,7 +173,8 @@ func (r *Recorder) Err() error {
 	return r.err
 }
 
-// Close writes what is still in assembly and closes the file.
+// Close writes what is still in assembly and closes the file. A file in which
+// nothing came is removed.
 func (r *Recorder) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -185,6 +186,11 @@ func (r *Recorder) Close() error {
 		r.drain(kind, t)
 	}
 	r.closed = true
-	r.err = errors.Join(r.err, r.out.close(), r.file.Close())
+	r.err = errors.Join(r.err, r.out.close())
+	info, err := r.file.Stat()
+	r.err = errors.Join(r.err, err, r.file.Close())
+	if err == nil && info.Size() == 0 {
+		r.err = errors.Join(r.err, os.Remove(r.file.Name()))
+	}
 	return r.err
 }
