@@ -169,7 +169,7 @@ func TestOfflineStream(t *testing.T) {
 }
 
 func TestHalfOpenSessionsAreFreed(t *testing.T) {
-	s := newTestSFU(t, Config{Wait: true, HandshakeTimeout: 200 * time.Millisecond, MaxPending: 20, MaxPendingPerIP: 15})
+	s := newTestSFU(t, Config{Wait: true, HandshakeTimeout: 3 * time.Second, MaxPending: 20, MaxPendingPerIP: 15})
 	o := offerOf(t, "chromium-156-whep-offer.sdp")
 	codes := map[sluice.Code]int{}
 	var sessions []*Viewer
@@ -229,6 +229,7 @@ func TestOneOfManyRacingPublishersWins(t *testing.T) {
 	o := offerOf(t, "obs-32.2.2-whip-offer.sdp")
 	results := make(chan error)
 	for i := range 10 {
+		o := o
 		o.Grant.Identity = string(rune('a' + i))
 		go func() {
 			_, err := s.Publish(t.Context(), o)

@@ -1,0 +1,292 @@
+package sfu
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/sluice-live/sluice"
+)
+
+// patience bounds every wait of a test for the network.
+const patience = 20 * time.Second
+
+// eventually polls until done reports true.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("no %s within %v", what, patience)
+		}
+	}
+}
+
+// newPeer makes a client's peer connection on loopback.
+func newPeer(t *testing.T) *webrtc.PeerConnection {
+	t.Helper()
+	se := webrtc.SettingEngine{}
+	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	se.SetIncludeLoopbackCandidate(true)
+	se.SetInterfaceFilter(func(name string) bool { return name == "lo" })
+	pc, err := webrtc.NewAPI(webrtc.WithSettingEngine(se)).NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := pc.GracefulClose(); err != nil {
+			t.Error(err)
+		}
+	})
+	return pc
+}
+
+// offerFrom makes an offer with all candidates in it.
+func offerFrom(t *testing.T, pc *webrtc.PeerConnection, options *webrtc.OfferOptions) string {
+	t.Helper()
+	offer, err := pc.CreateOffer(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gathered := webrtc.GatheringCompletePromise(pc)
+	if err := pc.SetLocalDescription(offer); err != nil {
+		t.Fatal(err)
+	}
+	<-gathered
+	return pc.LocalDescription().SDP
+}
+
+func setAnswer(t *testing.T, pc *webrtc.PeerConnection, answer string) {
+	t.Helper()
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func offerWith(sdp string) sluice.Offer {
+	return sluice.Offer{Stream: "demo", SDP: sdp, Remote: netip.MustParseAddr("127.0.0.1")}
+}
+
+// camera is a client that publishes VP8: a frame of two packets every 20 ms, a
+// keyframe every 25 frames.
+type camera struct {
+	pc   *webrtc.PeerConnection
+	pub  *Publisher
+	stop context.CancelFunc
+	done sync.WaitGroup
+	plis atomic.Int64
+}
+
+func publish(t *testing.T, s *SFU) *camera {
+	t.Helper()
+	pc := newPeer(t)
+	track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90000}, "video", "cam")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly}); err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Publish(t.Context(), offerWith(offerFrom(t, pc, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	setAnswer(t, pc, p.Answer())
+	ctx, stop := context.WithCancel(context.Background())
+	c := &camera{pc: pc, pub: p, stop: stop}
+	c.done.Go(func() { shoot(ctx, track) })
+	t.Cleanup(c.end)
+	return c
+}
+
+func (c *camera) end() {
+	c.stop()
+	c.done.Wait()
+}
+
+func shoot(ctx context.Context, track *webrtc.TrackLocalStaticRTP) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	src := &source{seq: 1000, ts: 1 << 20, picture: 7}
+	for frame := 0; ; frame++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for i := range 2 {
+			if _, err := track.Write(src.packet(i == 0, i == 1, frame%25 == 0)); err != nil {
+				return
+			}
+		}
+		src.ts += 1800
+		src.picture++
+	}
+}
+
+// screen is a client that watches.
+type screen struct {
+	pc     *webrtc.PeerConnection
+	viewer *Viewer
+	mu     sync.Mutex
+	got    []rtp.Header
+}
+
+func watch(t *testing.T, s *SFU) *screen {
+	t.Helper()
+	c := &screen{pc: newPeer(t)}
+	if _, err := c.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+		t.Fatal(err)
+	}
+	c.pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+		for {
+			p, _, err := track.ReadRTP()
+			if err != nil {
+				return
+			}
+			c.mu.Lock()
+			c.got = append(c.got, p.Header)
+			c.mu.Unlock()
+		}
+	})
+	v, err := s.Watch(t.Context(), offerWith(offerFrom(t, c.pc, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	setAnswer(t, c.pc, v.Answer())
+	c.viewer = v
+	return c
+}
+
+func (c *screen) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.got)
+}
+
+// more waits for n more packets.
+func (c *screen) more(t *testing.T, n int) {
+	t.Helper()
+	want := c.count() + n
+	eventually(t, "more packets", func() bool { return c.count() >= want })
+}
+
+// check that SSRC, numbers and time go on without a break, apart from up to
+// lost packets in one place.
+func (c *screen) check(t *testing.T, lost uint16) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := 1; i < len(c.got); i++ {
+		a, b := c.got[i-1], c.got[i]
+		if a.SSRC != b.SSRC || b.SequenceNumber-a.SequenceNumber-1 > lost || int32(b.Timestamp-a.Timestamp) < 0 {
+			t.Fatalf("packet %d: %+v after %+v", i, b, a)
+		}
+	}
+}
+
+func TestMediaFlowsAndPublisherIsReplaced(t *testing.T) {
+	s := newTestSFU(t, Config{})
+	cam := publish(t, s)
+	eventually(t, "live stream", func() bool {
+		st, _ := s.Stream("demo")
+		return st.State == sluice.StreamLive && len(st.Layers) == 1 && st.Layers[0].Width == 320
+	})
+	screens := []*screen{watch(t, s), watch(t, s)}
+	for _, c := range screens {
+		c.more(t, 30)
+	}
+	cam.pub.Close("test")
+	eventually(t, "paused stream", func() bool {
+		st, _ := s.Stream("demo")
+		return st.State == sluice.StreamPaused && st.Viewers == 2
+	})
+	publish(t, s)
+	for _, c := range screens {
+		c.more(t, 60)
+		c.check(t, 0)
+	}
+	viewers := s.Viewers("demo")
+	if len(viewers) != 2 || !viewers[0].Connected || viewers[0].PacketsSent < 90 {
+		t.Errorf("viewers %+v", viewers)
+	}
+}
+
+func TestICERestartKeepsTheMedia(t *testing.T) {
+	s := newTestSFU(t, Config{})
+	cam := publish(t, s)
+	eventually(t, "live stream", func() bool {
+		st, _ := s.Stream("demo")
+		return st.State == sluice.StreamLive
+	})
+	c := watch(t, s)
+	c.more(t, 10)
+	restart(t, c.pc, c.viewer.session)
+	c.more(t, 50)
+	restart(t, cam.pc, cam.pub.session)
+	c.more(t, 50)
+	// Between the restart and the first check of the new candidates Pion has no
+	// pair to send on.
+	c.check(t, 100)
+}
+
+// restart does what a client does: new credentials by PATCH, an answer made of
+// the old one and the server's new parameters.
+func restart(t *testing.T, pc *webrtc.PeerConnection, ses *session) {
+	t.Helper()
+	before := pc.RemoteDescription().SDP
+	offer := offerFrom(t, pc, &webrtc.OfferOptions{ICERestart: true})
+	remote, err := iceOf(offer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := ses.Restart(t.Context(), remote)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := parseOffer(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := answer.withICE(ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := iceOf(before)
+	if err != nil || old.Ufrag == ours.Ufrag {
+		t.Fatalf("our parameters are the same: %q, %v", ours.Ufrag, err)
+	}
+	setAnswer(t, pc, text)
+	eventually(t, "restarted connection", func() bool {
+		return pc.ICEConnectionState() == webrtc.ICEConnectionStateConnected
+	})
+}
+
+func TestGraceTimeEndsTheStream(t *testing.T) {
+	s := newTestSFU(t, Config{Grace: 100 * time.Millisecond})
+	cam := publish(t, s)
+	eventually(t, "live stream", func() bool {
+		st, _ := s.Stream("demo")
+		return st.State == sluice.StreamLive
+	})
+	c := watch(t, s)
+	c.more(t, 5)
+	cam.pub.Close("test")
+	select {
+	case <-c.viewer.Done():
+	case <-time.After(patience):
+		t.Fatal("the viewer of a stream that has ended is still there")
+	}
+	eventually(t, "empty SFU", func() bool { return s.Counters().StreamsNow == 0 })
+}
