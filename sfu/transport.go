@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strconv"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
@@ -26,36 +27,56 @@ type transport struct {
 	tcpMux *ice.TCPMuxDefault // nil without ICE-TCP
 }
 
+// portAttempts is how often a free port is looked for that UDP and TCP can
+// share, when none is configured.
+const portAttempts = 10
+
 func listen(ctx context.Context, cfg Config, log *slog.Logger) (*transport, error) {
 	addr, err := net.ResolveUDPAddr("udp", cfg.MediaAddr)
 	if err != nil {
 		return nil, fmt.Errorf("media address %q: %w", cfg.MediaAddr, err)
 	}
-	conn, err := net.ListenUDP("udp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("listen on media address: %w", err)
+	conn, listener, err := bind(ctx, addr, cfg.TCP)
+	for range portAttempts {
+		if addr.Port != 0 || err == nil {
+			break
+		}
+		conn, listener, err = bind(ctx, addr, cfg.TCP)
 	}
-	t := &transport{udp: conn}
+	if err != nil {
+		return nil, err
+	}
 	for name, set := range map[string]func(int) error{"read": conn.SetReadBuffer, "write": conn.SetWriteBuffer} {
 		if err := set(socketBuffer); err != nil {
 			log.Warn("media socket keeps its small buffer", "buffer", name, "err", err)
 		}
 	}
 	pionLog := newPionLog(log)
-	t.udpMux = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Logger: pionLog.NewLogger("mux")})
-	if !cfg.TCP {
-		return t, nil
+	t := &transport{udp: conn, udpMux: ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Logger: pionLog.NewLogger("mux")})}
+	if listener != nil {
+		t.tcpMux = ice.NewTCPMuxDefault(ice.TCPMuxParams{
+			Listener: listener, Logger: pionLog.NewLogger("tcpmux"), ReadBufferSize: 64, WriteBufferSize: tcpWriteBuffer,
+		})
+	}
+	return t, nil
+}
+
+// bind opens the UDP socket and, when wanted, a TCP listener on the same port.
+func bind(ctx context.Context, addr *net.UDPAddr, tcp bool) (*net.UDPConn, net.Listener, error) {
+	conn, err := net.ListenUDP("udp", addr)
+	if err != nil {
+		return nil, nil, fmt.Errorf("listen on media address: %w", err)
+	}
+	if !tcp {
+		return conn, nil, nil
 	}
 	port := conn.LocalAddr().(*net.UDPAddr).Port
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(hostOf(addr), fmt.Sprint(port)))
+	listener, err := lc.Listen(ctx, "tcp", net.JoinHostPort(hostOf(addr), strconv.Itoa(port)))
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("listen for ICE-TCP: %w", err), t.close())
+		return nil, nil, errors.Join(fmt.Errorf("listen for ICE-TCP: %w", err), conn.Close())
 	}
-	t.tcpMux = ice.NewTCPMuxDefault(ice.TCPMuxParams{
-		Listener: l, Logger: pionLog.NewLogger("tcpmux"), ReadBufferSize: 64, WriteBufferSize: tcpWriteBuffer,
-	})
-	return t, nil
+	return conn, listener, nil
 }
 
 func hostOf(addr *net.UDPAddr) string {
