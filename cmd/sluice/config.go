@@ -56,7 +56,7 @@ func helpOf(key node.Key) string {
 
 // load merges the flags that were given with the other sources.
 func (f *configFlags) load() (node.Config, error) {
-	c, err := node.Load(node.Sources{File: f.Config, Environ: os.Environ(), Flags: f.given()})
+	c, err := node.Load(node.Sources{File: f.Config, Environ: nodeEnviron(os.Environ()), Flags: f.given()})
 	if err != nil {
 		return node.Config{}, usageError{err}
 	}
@@ -75,4 +75,9 @@ func (f *configFlags) given() map[string]string {
 		}
 	}
 	return given
+}
+
+// nodeEnviron leaves out the variable that is for publish and watch.
+func nodeEnviron(environ []string) []string {
+	return slices.DeleteFunc(environ, func(entry string) bool { return strings.HasPrefix(entry, "SLUICE_TOKEN=") })
 }

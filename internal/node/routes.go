@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-live/sluice/internal/obs"
 	"github.com/sluice-live/sluice/internal/problem"
 	"github.com/sluice-live/sluice/internal/wish"
+	"github.com/sluice-live/sluice/signaling"
 	"github.com/sluice-live/sluice/web"
 	"github.com/sluice-live/sluice/whep"
 	"github.com/sluice-live/sluice/whip"
@@ -39,7 +40,9 @@ func (n *Node) listen() error {
 	}
 	n.whip.Routes(engine)
 	n.whep.Routes(engine)
-	n.routes(engine)
+	if err := n.routes(engine); err != nil {
+		return err
+	}
 	if n.public, err = newServer(c.HTTP.Addr, engine, c.HTTP.TLS, n.log); err != nil {
 		return errors.Join(errors.New("http.addr"), err)
 	}
@@ -53,7 +56,7 @@ func (n *Node) listen() error {
 }
 
 // routes adds what is neither WHIP nor WHEP: pages, health, the control API.
-func (n *Node) routes(engine *gin.Engine) {
+func (n *Node) routes(engine *gin.Engine) error {
 	pages := web.Handler()
 	both := []string{http.MethodGet, http.MethodHead}
 	for _, path := range []string{"/", "/publish/:stream", "/watch/:stream", "/embed/:stream", "/assets/*name"} {
@@ -68,4 +71,6 @@ func (n *Node) routes(engine *gin.Engine) {
 		}
 		problem.NotFound(c.Writer, c.Request)
 	})
+	version, _ := Version()
+	return signaling.API{Streams: n.media, Auth: n.auth, Version: version}.Routes(engine)
 }
