@@ -35,6 +35,11 @@ func (l Link) Param(name string) string {
 	return ""
 }
 
+// notInToken reports whether r cannot stand in an HTTP token.
+func notInToken(r rune) bool {
+	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+}
+
 func notInURL(r rune) bool { return r <= ' ' || r == '<' || r == '>' || r == 0x7f }
 
 // quote renders an HTTP quoted-string; control characters are left out.
@@ -115,7 +120,7 @@ func parseLink(h string) (l Link, rest string, ok bool) {
 			return l, "", false
 		}
 		switch {
-		case p.Name == "":
+		case p.Name == "" || strings.ContainsFunc(p.Name, notInToken):
 		case strings.EqualFold(p.Name, "rel"):
 			l.Rel = or(l.Rel, p.Value)
 		default:
