@@ -221,6 +221,9 @@ func (h *Handler) look(out *eventWriter, s *session, stream string, es *eventStr
 		out.event(es.seq, e)
 	}
 	out.flush()
+	if again == 0 && es.types&eventLayers != 0 {
+		again = h.config.Periodic // measurements make no newer snapshot
+	}
 	return changed, call.newer, again
 }
 

@@ -139,6 +139,17 @@ func TestE07LayersEvent(t *testing.T) {
 	}
 }
 
+func TestE07LayersArePeriodic(t *testing.T) {
+	s := start(t)
+	session, _ := s.watch(t)
+	r := s.read(t, s.listen(t, session, `["layers"]`))
+	r.event("layers")
+	s.media.measure(func(st *sluice.Stream) { st.Layers[1].Bitrate, st.Layers[1].FrameRate = 99, 29.97 })
+	if m := r.event("layers"); !strings.Contains(m.data, `"bitrate":99,"framerate":30,`) {
+		t.Errorf("%s", m.data)
+	}
+}
+
 func TestE08Reconnect(t *testing.T) {
 	s := start(t)
 	session, _ := s.watch(t)

@@ -63,11 +63,18 @@ func (m *media) Stream(string) (sluice.Stream, <-chan struct{}) {
 	return m.snapshot, m.changed
 }
 
-func (m *media) change(f func(s *sluice.Stream)) {
+// measure changes the snapshot as measurements do: nobody is told.
+func (m *media) measure(f func(s *sluice.Stream)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.snapshot.Layers = append([]sluice.Layer(nil), m.snapshot.Layers...)
 	f(&m.snapshot)
+}
+
+func (m *media) change(f func(s *sluice.Stream)) {
+	m.measure(f)
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	close(m.changed)
 	m.changed = make(chan struct{})
 }

@@ -2,6 +2,7 @@ package whep
 
 import (
 	"encoding/json"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -132,7 +133,7 @@ func layersData(layers []sluice.Layer, video int) []byte {
 	for _, l := range layers {
 		info := layerInfo{
 			RID: l.RID, EncodingID: l.RID, Width: l.Width, Height: l.Height,
-			Bitrate: l.Bitrate, FrameRate: l.FrameRate, Active: l.Active,
+			Bitrate: l.Bitrate, FrameRate: math.Round(10*l.FrameRate) / 10, Active: l.Active,
 		}
 		if !l.Active {
 			info.Bitrate = 0
