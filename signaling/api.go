@@ -47,6 +47,7 @@ func (a API) Routes(engine *gin.Engine) error {
 	config := huma.DefaultConfig("Sluice control API", a.Version)
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // our own below
 	config.CreateHooks = nil                                             // no $schema in every body
+	config.AllowAdditionalPropertiesByDefault = true                     // fields may be added later
 	config.Formats = map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
 	config.Info.Description = "Streams and viewers of one node. Errors are problem details (RFC 9457)."
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
@@ -63,6 +64,7 @@ func (a API) Routes(engine *gin.Engine) error {
 	schemas := api.OpenAPI().Components.Schemas.Map()
 	delete(schemas, "ErrorModel") // the library's own error form, which we do not use
 	delete(schemas, "ErrorDetail")
+	schemas["Stream"].Properties["layers"].Nullable = false // see withoutNull
 	document, err := json.Marshal(api.OpenAPI())
 	if err != nil {
 		return fmt.Errorf("openapi document: %w", err)

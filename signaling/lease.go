@@ -161,18 +161,23 @@ func (r *Registry) releaseArgs(l *Lease) []any {
 }
 
 // renew extends some leases in one exchange and ends those that others took.
+// Plain commands do for a lease that stands; only one that does not needs the
+// script. Should another node take the lease between the commands, its own time
+// is extended once, which harms nobody.
 func (r *Registry) renew(ctx context.Context, leases []*Lease) error {
-	answers := make([]*redis.Cmd, len(leases))
+	held := make([]*redis.SliceCmd, len(leases))
+	extended := make([][2]*redis.BoolCmd, len(leases))
 	err := r.try(ctx, "renew leases", func(ctx context.Context) error {
 		_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for i, l := range leases {
-				answers[i] = p.Eval(ctx, renewLua, leaseKeys(l.stream),
-					r.cfg.NodeID, l.generation, r.cfg.LeaseTTL.Milliseconds(), genTTL.Milliseconds())
+				keys := leaseKeys(l.stream)
+				held[i] = p.HMGet(ctx, keys[0], "owner", "gen")
+				extended[i] = [2]*redis.BoolCmd{p.PExpire(ctx, keys[0], r.cfg.LeaseTTL), p.PExpire(ctx, keys[1], genTTL)}
 			}
 			return nil
 		})
 		if answered(err) {
-			return nil // one script failed; the others count
+			return nil // one key is spoiled; the others count
 		}
 		return err
 	})
@@ -180,16 +185,39 @@ func (r *Registry) renew(ctx context.Context, leases []*Lease) error {
 		return err
 	}
 	for i, l := range leases {
-		v, err := readVerdict(answers[i])
-		if err != nil {
-			r.log.Warn("stream lease cannot be renewed", "stream", l.stream, "err", err)
+		if extended[i][0].Val() && extended[i][1].Val() && l.is(held[i].Val()) {
 			continue
 		}
-		if !v.mine && r.forget(l) {
-			r.losses.Add(1)
-			r.log.Warn("stream lease lost", "stream", l.stream, "owner", v.owner, "generation", v.gen)
-			l.lose()
+		if err := r.settle(ctx, l); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// is reports whether owner and generation in Redis are those of l.
+func (l *Lease) is(held []any) bool {
+	return len(held) == 2 && held[0] == l.registry.cfg.NodeID && held[1] == strconv.FormatUint(l.generation, 10)
+}
+
+// settle asserts a lease that does not stand in Redis, or ends it if someone
+// else has a better claim.
+func (r *Registry) settle(ctx context.Context, l *Lease) error {
+	var v verdict
+	err := r.try(ctx, "assert lease", func(ctx context.Context) (err error) {
+		v, err = readVerdict(r.renewScript.Run(ctx, r.client, leaseKeys(l.stream),
+			r.cfg.NodeID, l.generation, r.cfg.LeaseTTL.Milliseconds(), genTTL.Milliseconds()))
+		return err
+	})
+	switch {
+	case answered(err):
+		r.log.Warn("stream lease cannot be renewed", "stream", l.stream, "err", err)
+	case err != nil:
+		return err
+	case !v.mine && r.forget(l):
+		r.losses.Add(1)
+		r.log.Warn("stream lease lost", "stream", l.stream, "owner", v.owner, "generation", v.gen)
+		l.lose()
 	}
 	return nil
 }

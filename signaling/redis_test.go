@@ -79,7 +79,9 @@ func (s *redisServer) kill() {
 
 // onBoth runs a contract over the embedded server and over a real one.
 func onBoth(t *testing.T, contract func(t *testing.T, url string)) {
+	t.Parallel()
 	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
 		e, err := signaling.NewEmbedded()
 		if err != nil {
 			t.Fatal(err)
@@ -88,6 +90,7 @@ func onBoth(t *testing.T, contract func(t *testing.T, url string)) {
 		contract(t, e.URL())
 	})
 	t.Run("redis-server", func(t *testing.T) {
+		t.Parallel()
 		contract(t, startRedis(t).url())
 	})
 }
@@ -107,7 +110,7 @@ func connect(t *testing.T, url string) redis.UniversalClient {
 }
 
 // leaseTTL is short enough to wait for and long enough for a busy machine.
-const leaseTTL = 600 * time.Millisecond
+const leaseTTL = time.Second
 
 func registry(t *testing.T, client redis.UniversalClient, id string) *signaling.Registry {
 	t.Helper()

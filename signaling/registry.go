@@ -56,6 +56,7 @@ type Registry struct {
 	cfg           Config
 	log           *slog.Logger
 	acquireScript *redis.Script
+	renewScript   *redis.Script
 	releaseScript *redis.Script
 	started       time.Time
 
@@ -90,6 +91,7 @@ func NewRegistry(client redis.UniversalClient, cfg Config, log *slog.Logger) (*R
 		cfg:           cfg,
 		log:           log,
 		acquireScript: redis.NewScript(acquireLua),
+		renewScript:   redis.NewScript(renewLua),
 		releaseScript: redis.NewScript(releaseLua),
 		started:       time.Now(),
 		kick:          make(chan struct{}, 1),

@@ -115,7 +115,8 @@ func TestRequestID(t *testing.T) {
 			}
 		})
 	}
-	if obs.RequestID("") == obs.RequestID("") {
+	one, other := obs.RequestID(""), obs.RequestID("")
+	if one == other {
 		t.Error("the same id twice")
 	}
 }
