@@ -109,7 +109,7 @@ export class WhepPlayer extends EventTarget {
     let url = this.#options.url;
     let previous = null;
     while (!signal.aborted) {
-      if (!previous) this.#setState(this.state === 'offline' ? 'offline' : 'connecting');
+      if (!['offline', 'reconnecting'].includes(this.state)) this.#setState('connecting');
       try {
         const ended = await this.#session(url, previous, signal, () => backoff.reset());
         previous = ended.reason === 'moved' ? ended.connection : null;

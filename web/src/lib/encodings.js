@@ -18,7 +18,7 @@ export function bitrateFor(height, fps = 30) {
  */
 export function encodings({simulcast, height, fps, maxBitrate}) {
   const top = maxBitrate || bitrateFor(height, fps);
-  const common = {maxFramerate: fps, networkPriority: 'high'};
+  const common = {maxFramerate: fps};
   if (!simulcast) return [{...common, maxBitrate: top}];
   const share = top / bitrateFor(height, fps);
   const layer = (rid, by) => ({

@@ -8,6 +8,7 @@ export function bitrate(bps) {
 
 /** "85 ms", "1.2 s". */
 export function milliseconds(ms) {
+  if (ms < 1) return '< 1 ms';
   return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
 

@@ -25,7 +25,7 @@ class PublishPage {
   #notice = new Notice(() => this.#open());
   #card = new EncoderCard(this.#stream, () => this.#settings.values.token);
   #media = null;
-  #opening = 0;
+  #opening = null;
   #lock = null;
 
   constructor() {
@@ -48,14 +48,14 @@ class PublishPage {
           h('div', {class: 'preview'}, this.video, this.#notice.element, this.banner),
           h('div', {class: 'go-bar'}, this.#status.pill, h('span', {class: 'space'}), watch,
             copyButton(t('watch.share'), () => `${location.origin}/watch/${this.#stream}`), this.button),
-          this.#status.element),
+          this.#status.element,
+          this.#card.element),
         h('div', {class: 'card right'}, this.#settings.element)),
-      this.#card.element,
     ], {title: this.#stream});
     this.#settings.addEventListener('source', () => this.#open());
     this.#settings.addEventListener('token', () => this.#card.refresh());
     addEventListener('pagehide', () => this.publisher?.stop({keepalive: true}));
-    addEventListener('beforeunload', (ev) => this.#onAir && ev.preventDefault());
+    addEventListener('beforeunload', (ev) => this.publisher?.state === 'live' && ev.preventDefault());
     navigator.mediaDevices?.addEventListener('devicechange', () => this.#refreshDevices());
     poll(POLL_MS, () => this.#ask());
     this.#first();
@@ -67,7 +67,9 @@ class PublishPage {
 
   async #first() {
     await this.#refreshDevices();
-    if (this.#settings.source === 'clock' || (await alreadyAllowed())) this.#open();
+    const allowed = this.#settings.source === 'clock' || (await alreadyAllowed());
+    if (this.#opening) return; // somebody was faster
+    if (allowed) this.#open();
     else if (!navigator.mediaDevices) this.#notice.denied(new DOMException('', 'InsecureError'), 'camera');
     else this.#notice.invite('camera');
   }
@@ -76,20 +78,31 @@ class PublishPage {
     this.#settings.devices(await listDevices());
   }
 
-  /** Opens the chosen source; a live stream goes on with its tracks. */
-  async #open() {
-    const turn = ++this.#opening;
+  /**
+   * Opens the chosen source; a live stream goes on with its tracks. Of several
+   * calls the last one counts.
+   * @returns {Promise<boolean>} whether there is a picture now
+   */
+  #open() {
+    const turn = this.#openSource(() => turn === this.#opening);
+    this.#opening = turn;
+    return turn;
+  }
+
+  async #openSource(current) {
+    await null; // the caller notes the turn first
     const values = this.#settings.values;
     let media;
     try {
       media = await openSource(values);
     } catch (err) {
-      if (turn === this.#opening) this.#failed(err, values.source);
+      if (!current()) return this.#opening;
+      this.#failed(err, values.source);
       return false;
     }
-    if (turn !== this.#opening) {
+    if (!current()) {
       media.getTracks().forEach((track) => track.stop());
-      return false;
+      return this.#opening;
     }
     this.#notice.hide();
     await this.#use(media, values.source);
@@ -103,6 +116,7 @@ class PublishPage {
       return;
     }
     this.#dropMedia();
+    this.#opening = null;
     this.#notice.denied(err, source);
   }
 
@@ -127,7 +141,8 @@ class PublishPage {
 
   async #toggle() {
     if (this.#onAir) return this.publisher.stop();
-    if (!this.#media && !(await this.#open())) return;
+    if (!this.#media && !(await (this.#opening || this.#open()))) return;
+    if (!this.#media) return;
     this.#notice.hide();
     const {token, simulcast, codec, bitrate} = this.#settings.values;
     this.#params.saveToken(token);

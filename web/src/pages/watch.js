@@ -26,7 +26,8 @@ page('watch', [
 player.addEventListener('statechange', ({detail}) => {
   const live = detail.state === 'live';
   document.title = t(live ? 'watch.title' : 'watch.offlineTitle', {stream});
-  const name = {live: 'live', paused: 'paused', stalled: 'paused', failed: 'offline'}[detail.state] || detail.state;
+  const name = {live: 'live', paused: 'paused', stalled: 'paused'}[detail.state] || detail.state;
+  state.hidden = name === 'failed';
   state.dataset.state = name;
   state.textContent = t({live: 'state.live', paused: 'state.paused', offline: 'state.offline'}[name] || 'player.connecting');
   if (!live) viewers.textContent = '';

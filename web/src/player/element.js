@@ -177,6 +177,7 @@ export class LivePlayer extends HTMLElement {
     const blocked = live && this.video.paused;
     this.big.hidden = !live || (!blocked && !this.video.muted);
     const [label, name] = blocked ? ['player.tapPlay', 'play'] : ['player.tapUnmute', 'muted'];
+    this.big.dataset.kind = name;
     if (!this.big.hidden && this.big.textContent !== t(label)) fill(this.big, icon(icons[name]), h('span', {text: t(label)}));
   };
 

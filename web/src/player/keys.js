@@ -43,7 +43,7 @@ function actionOf(key, onControl, actions) {
 
 /** The help dialog; native, so that focus stays inside and Escape closes it. */
 export function helpDialog() {
-  const dialog = h('dialog', {class: 'help', 'aria-label': t('keys.title')},
+  const dialog = h('dialog', {class: 'help-dialog', 'aria-label': t('keys.title')},
     h('div', {class: 'help-head'},
       h('h2', {text: t('keys.title')}),
       h('button', {class: 'control', type: 'button', 'aria-label': t('player.close'), on: {click: () => dialog.close()}}, icon(icons.close))),

@@ -74,12 +74,18 @@ function contentOf(state, error) {
   switch (state) {
     case 'connecting': return {kind: 'busy', title: t('player.connecting')};
     case 'stalled': return {kind: 'busy', title: t('player.stalled')};
-    case 'reconnecting': return {kind: 'busy', title: t('player.reconnecting')};
+    case 'reconnecting': return reconnecting(error);
     case 'paused': return {kind: 'signal', title: t('player.paused'), hint: t('player.pausedHint'), timer: true};
     case 'offline': return {kind: 'offline', title: t('player.offline'), hint: t('player.offlineHint'), timer: true};
     case 'failed': return failure(error);
     default: return null;
   }
+}
+
+function reconnecting(error) {
+  if (!error) return {kind: 'busy', title: t('player.reconnecting')};
+  const hint = error.status === 0 ? t('player.unreachableHint') : error.message;
+  return {kind: 'busy', title: t('player.unreachable'), hint};
 }
 
 function failure(error) {

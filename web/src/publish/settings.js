@@ -1,6 +1,6 @@
 // The form: source, devices, and how to encode. What is chosen is remembered.
 
-import {bitrateFor, sendCodecs} from '../lib/encodings.js';
+import {sendCodecs} from '../lib/encodings.js';
 import {fill, h, icon} from '../lib/dom.js';
 import {bitrate} from '../lib/format.js';
 import {icons} from '../lib/icons.js';
@@ -94,31 +94,27 @@ export class Settings extends EventTarget {
 
   #changed(event, name, value) {
     if (name) setting(name, value);
-    if (name === 'height' || name === 'fps') this.#relabel();
     this.dispatchEvent(new Event(event));
   }
 
   #rates() {
-    const auto = bitrate(bitrateFor(Number(this.height?.value || 720), Number(this.fps?.value || 30)));
-    return [['0', t('publish.bitrateAuto', {rate: auto})], ...RATES.map((r) => [String(r), bitrate(r)])];
-  }
-
-  #relabel() {
-    this.bitrate.firstElementChild.textContent = this.#rates()[0][1];
+    return [['0', t('publish.bitrateAuto')], ...RATES.map((r) => [String(r), bitrate(r)])];
   }
 
   /** Shows the devices there are; keeps or restores the choice. */
   devices({cameras, mics}) {
     const options = (devices) => devices.filter((d) => d.deviceId).map((d, i) => [d.deviceId, d.label || t('publish.device', {n: i + 1})]);
-    this.#fillDevices(this.camera, 'camera', options(cameras));
-    this.#fillDevices(this.mic, 'mic', [...options(mics), ['none', t('publish.noMic')]]);
+    const any = [['', t('publish.anyDevice')]]; // names are told after the permission
+    const cams = options(cameras);
+    const micros = options(mics);
+    this.#fillDevices(this.camera, 'camera', cams.length ? cams : any);
+    this.#fillDevices(this.mic, 'mic', [...(micros.length ? micros : any), ['none', t('publish.noMic')]]);
   }
 
   #fillDevices(select, name, options) {
     const wanted = select.value || setting(name);
-    const list = options.length ? options : [['', '–']];
-    fill(select, list.map(([value, text]) => h('option', {value, text})));
-    if (list.some(([value]) => value === wanted)) select.value = wanted;
+    fill(select, options.map(([value, text]) => h('option', {value, text})));
+    if (options.some(([value]) => value === wanted)) select.value = wanted;
   }
 
   /** While live, what needs a new session cannot be changed. */
@@ -132,6 +128,7 @@ export class Settings extends EventTarget {
     const toggle = (name, box) => h('div', {class: 'toggle wide'},
       h('label', {for: name}, h('span', {class: 'toggle-name', text: t(`publish.${name}`)}), h('span', {class: 'field-hint', id: `${name}-hint`, text: t(`publish.${name}Hint`)})), box);
     this.cameraField = field('camera', t('publish.cameraDevice'), this.camera);
+    this.cameraField.hidden = this.source !== 'camera';
     this.micSlot = h('div', {class: 'mic-slot'});
     return h('form', {class: 'settings', on: {submit: (ev) => ev.preventDefault()}},
       h('div', {class: 'wide'}, this.tabs),
