@@ -31,41 +31,41 @@ func acquire(t *testing.T, r *signaling.Registry, stream string) (l *signaling.L
 	return l
 }
 
-func TestLeaseIsExclusive(t *testing.T) {
-	onBoth(t, func(t *testing.T, url string) {
-		client := connect(t, url)
-		a, b := registry(t, client, "a"), registry(t, client, "b")
-		_, err := a.Lookup(t.Context(), "demo")
-		wantCode(t, err, sluice.CodeNotFound)
+func TestLeaseIsExclusive(t *testing.T) { onBoth(t, leaseIsExclusive) }
 
-		first := acquire(t, a, "demo")
-		owner, err := b.Lookup(t.Context(), "demo")
-		if err != nil || owner.Node != "a" || owner.Generation != first.Generation() {
-			t.Fatalf("owner %+v, %v", owner, err)
-		}
-		_, err = b.Acquire(t.Context(), "demo")
-		wantCode(t, err, sluice.CodeStreamBusy)
-		if a.Leases() != 1 || b.Leases() != 0 {
-			t.Errorf("a holds %d, b %d", a.Leases(), b.Leases())
-		}
+func leaseIsExclusive(t *testing.T, url string) {
+	client := connect(t, url)
+	a, b := registry(t, client, "a"), registry(t, client, "b")
+	_, err := a.Lookup(t.Context(), "demo")
+	wantCode(t, err, sluice.CodeNotFound)
 
-		if err := first.Release(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		second := acquire(t, b, "demo")
-		if second.Generation() <= first.Generation() {
-			t.Errorf("generation %d after %d", second.Generation(), first.Generation())
-		}
-		if err := first.Release(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if owner, err := a.Lookup(t.Context(), "demo"); err != nil || owner.Node != "b" {
-			t.Errorf("a stale release took the lease away: %+v, %v", owner, err)
-		}
-		if isLost(first) || isLost(second) {
-			t.Error("a release counts as a loss")
-		}
-	})
+	first := acquire(t, a, "demo")
+	owner, err := b.Lookup(t.Context(), "demo")
+	if err != nil || owner.Node != "a" || owner.Generation != first.Generation() {
+		t.Fatalf("owner %+v, %v", owner, err)
+	}
+	_, err = b.Acquire(t.Context(), "demo")
+	wantCode(t, err, sluice.CodeStreamBusy)
+	if a.Leases() != 1 || b.Leases() != 0 {
+		t.Errorf("a holds %d, b %d", a.Leases(), b.Leases())
+	}
+
+	if err := first.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second := acquire(t, b, "demo")
+	if second.Generation() <= first.Generation() {
+		t.Errorf("generation %d after %d", second.Generation(), first.Generation())
+	}
+	if err := first.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if owner, err := a.Lookup(t.Context(), "demo"); err != nil || owner.Node != "b" {
+		t.Errorf("a stale release took the lease away: %+v, %v", owner, err)
+	}
+	if isLost(first) || isLost(second) {
+		t.Error("a release counts as a loss")
+	}
 }
 
 func TestLeaseIsRenewed(t *testing.T) {

@@ -29,28 +29,37 @@ type redisServer struct {
 	cmd  *exec.Cmd
 }
 
-func startRedis(t *testing.T) *redisServer {
+func startRedis(t *testing.T, more ...string) *redisServer {
+	t.Helper()
+	s := &redisServer{addr: net.JoinHostPort("127.0.0.1", freePort(t))}
+	s.start(t, more...)
+	t.Cleanup(s.kill)
+	return s
+}
+
+func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &redisServer{addr: l.Addr().String()}
-	if err := l.Close(); err != nil {
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err := errors.Join(err, l.Close()); err != nil {
 		t.Fatal(err)
 	}
-	s.start(t)
-	t.Cleanup(s.kill)
-	return s
+	return port
 }
 
-func (s *redisServer) start(t *testing.T) {
+// start runs the server with an empty data set; more are options.
+func (s *redisServer) start(t *testing.T, more ...string) {
 	t.Helper()
-	_, port, err := net.SplitHostPort(s.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", t.TempDir())
+	args := append([]string{"--bind", "127.0.0.1", "--port", s.port(t), "--save", "", "--dir", t.TempDir()}, more...)
+	s.run(t, args...)
+}
+
+func (s *redisServer) run(t *testing.T, args ...string) {
+	t.Helper()
+	s.cmd = exec.Command("redis-server", args...)
 	if err := s.cmd.Start(); err != nil {
 		t.Fatalf("redis-server (the Debian package of that name) is needed: %v", err)
 	}
@@ -61,6 +70,15 @@ func (s *redisServer) start(t *testing.T) {
 		}
 		return client.Close() == nil
 	})
+}
+
+func (s *redisServer) port(t *testing.T) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 func (s *redisServer) url() string { return "redis://" + s.addr }
