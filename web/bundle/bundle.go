@@ -13,18 +13,18 @@ import (
 // entries are the modules and style sheets that keep their own name in dist,
 // because pages and other people's pages name them.
 func entries(src string) []api.EntryPoint {
-	modules := map[string]string{
-		"home":    "pages/home.js",
-		"publish": "pages/publish.js",
-		"watch":   "pages/watch.js",
-		"embed":   "pages/embed.js",
-		"player":  "player/element.js",
-		"whip":    "whip.js",
-		"whep":    "whep.js",
+	modules := []api.EntryPoint{ // their order decides the chunks
+		{InputPath: "pages/home.js", OutputPath: "home"},
+		{InputPath: "pages/publish.js", OutputPath: "publish"},
+		{InputPath: "pages/watch.js", OutputPath: "watch"},
+		{InputPath: "pages/embed.js", OutputPath: "embed"},
+		{InputPath: "player/element.js", OutputPath: "player"},
+		{InputPath: "whip.js", OutputPath: "whip"},
+		{InputPath: "whep.js", OutputPath: "whep"},
 	}
 	var points []api.EntryPoint
-	for name, path := range modules {
-		points = append(points, api.EntryPoint{InputPath: filepath.Join(src, path), OutputPath: name})
+	for _, m := range modules {
+		points = append(points, api.EntryPoint{InputPath: filepath.Join(src, m.InputPath), OutputPath: m.OutputPath})
 	}
 	for _, name := range []string{"home", "publish", "watch"} {
 		points = append(points, api.EntryPoint{InputPath: filepath.Join(src, "css", name+".css"), OutputPath: name})

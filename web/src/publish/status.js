@@ -23,7 +23,7 @@ export class Status {
   state(state, publisher) {
     this.pill.dataset.state = state;
     this.pill.textContent = t(`publish.state.${state}`);
-    this.element.hidden = state !== 'live' && state !== 'reconnecting';
+    this.element.hidden = !publisher?.liveSince;
     clearInterval(this.#timer);
     if (!publisher?.liveSince) return;
     const tick = () => (this.cells.duration.textContent = duration(Date.now() - publisher.liveSince));
