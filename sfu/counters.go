@@ -24,6 +24,7 @@ type Counters struct {
 	ResendRefused               uint64 // packets not sent again: forgotten, or over the budget
 	CommandsDropped             uint64 // feedback lost to a busy shard
 	SessionsFailed              uint64 // ended before they connected
+	SendFailed                  uint64 // packets that could not be encrypted or handed to the kernel
 	PublishersNow, ViewersNow   int64
 	SessionsPending, StreamsNow int64
 }
@@ -33,7 +34,7 @@ type counters struct {
 	packetsIn, bytesIn, packetsOut, bytesOut           atomic.Uint64
 	resent, nacksIn, plisIn, plisOut, switches         atomic.Uint64
 	overrun, late, malformed, duplicate, resendRefused atomic.Uint64
-	commandsDropped, sessionsFailed                    atomic.Uint64
+	commandsDropped, sessionsFailed, unsealed          atomic.Uint64
 	publishers, viewers, pending                       atomic.Int64
 }
 
@@ -48,8 +49,8 @@ func (s *SFU) Counters() Counters {
 		DroppedOverrun: c.overrun.Load(), DroppedLate: c.late.Load(),
 		DroppedMalformed: c.malformed.Load(), DroppedDuplicate: c.duplicate.Load(),
 		ResendRefused: c.resendRefused.Load(), CommandsDropped: c.commandsDropped.Load(),
-		SessionsFailed: c.sessionsFailed.Load(),
-		PublishersNow:  c.publishers.Load(), ViewersNow: c.viewers.Load(),
+		SessionsFailed: c.sessionsFailed.Load(), SendFailed: c.unsealed.Load(),
+		PublishersNow: c.publishers.Load(), ViewersNow: c.viewers.Load(),
 		SessionsPending: c.pending.Load(), StreamsNow: int64(s.streamCount()),
 	}
 }

@@ -4,13 +4,13 @@ import (
 	"github.com/sluice-live/sluice"
 )
 
-func newMember(v *Viewer, want sluice.LayerChoice, now int64) *member {
+func newMember(v *Viewer, w wire, want sluice.LayerChoice, now int64) *member {
 	m := &member{viewer: v, want: want}
 	if v.video != nil {
-		m.video = &outlet{track: v.video, refilled: now, tokens: burstPackets * paceUnit}
+		m.video = &outlet{track: v.video, wire: w, refilled: now, tokens: burstPackets * paceUnit}
 	}
 	if v.audio != nil {
-		m.audio = &outlet{track: v.audio, refilled: now, tokens: burstPackets * paceUnit}
+		m.audio = &outlet{track: v.audio, wire: w, refilled: now, tokens: burstPackets * paceUnit}
 	}
 	return m
 }

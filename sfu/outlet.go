@@ -31,6 +31,7 @@ const (
 // viewer's shard touches it.
 type outlet struct {
 	track  *track
+	wire   wire
 	line   rewrite.Timeline[*layer]
 	header rtp.Header
 	resend resender
@@ -194,7 +195,7 @@ func (o *outlet) send(sh *shard, p *ring.Packet) {
 	h := &o.header
 	h.Version, h.SSRC, h.PayloadType = 2, o.track.ssrc, o.format.pt
 	h.Marker, h.SequenceNumber, h.Timestamp = p.Marker, uint16(out.Seq), out.Timestamp
-	o.track.write(h, sh.payload(piece, p))
+	o.wire.write(sh, o.track, h, sh.payload(piece, p))
 	if last, sent := o.line.Last(); !sent || out.Seq > last.Seq {
 		o.newest.layer, o.newest.timestamp, o.newest.arrival = o.current, p.Timestamp, p.Arrival
 	}

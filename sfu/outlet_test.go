@@ -49,10 +49,11 @@ type bench struct {
 func newBench() *bench {
 	s := &SFU{cfg: Config{}.withDefaults(), deps: Deps{ForwardDelay: discard{}, JoinTime: discard{}}, start: time.Now()}
 	st := &stream{sfu: s, stop: make(chan struct{})}
+	s.transport = &transport{}
 	st.sources.Store(&sources{})
 	b := &bench{sh: newShard(st), out: &recorder{}, now: int64(time.Hour)}
 	v := &Viewer{session: &session{sfu: s}, stream: st, video: testTrack(b.out), rtcp: b.out}
-	b.m = newMember(v, sluice.LayerChoice{}, b.now)
+	b.m = newMember(v, pionWire{}, sluice.LayerChoice{}, b.now)
 	b.sh.members = []*member{b.m}
 	return b
 }

@@ -92,7 +92,7 @@ func (o *outlet) again(sh *shard, seq uint16, rtt, now int64) bool {
 	} else {
 		h.SSRC, h.PayloadType, h.SequenceNumber = o.track.ssrc, format.pt, seq
 	}
-	o.track.write(h, payload)
+	o.wire.write(sh, o.track, h, payload)
 	n := uint64(rtpHeaderBytes + len(payload))
 	o.packets++
 	o.bytes += n

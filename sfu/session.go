@@ -43,6 +43,7 @@ type session struct {
 	log      *slog.Logger
 	pc       *webrtc.PeerConnection
 	offer    *offered
+	keys     *dtlsKeys // nil when the shard cannot encrypt itself
 	answer   string
 
 	handshake *time.Timer
@@ -76,6 +77,11 @@ func (s *SFU) newSession(o sluice.Offer, r role) (*session, error) {
 		return nil, err
 	}
 	se := s.settingEngine(parsed.setup)
+	var keys *dtlsKeys
+	if r == viewing && parsed.setup != "passive" {
+		keys = &dtlsKeys{}
+		keys.hook(&se)
+	}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(se), webrtc.WithInterceptorRegistry(registry))
 	pc, err := api.NewPeerConnection(webrtc.Configuration{
 		Certificates: []webrtc.Certificate{s.certificate},
@@ -87,7 +93,7 @@ func (s *SFU) newSession(o sluice.Offer, r role) (*session, error) {
 	}
 	id := randomID()
 	ses := &session{
-		id: id, identity: o.Grant.Identity, since: time.Now(), remote: o.Remote, sfu: s, pc: pc, offer: parsed,
+		id: id, identity: o.Grant.Identity, since: time.Now(), remote: o.Remote, sfu: s, pc: pc, offer: parsed, keys: keys,
 		log:  s.log.With("stream", o.Stream, "session", id),
 		done: make(chan struct{}),
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/pion/rtcp"
 
 	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/sfu/internal/egress"
 	"github.com/sluice-live/sluice/sfu/internal/rewrite"
 	"github.com/sluice-live/sluice/sfu/internal/ring"
 )
@@ -38,6 +39,8 @@ type shard struct {
 
 	packets, bytes, late uint64 // since the last flush to the SFU's counters
 	patched, rtx         [maxPacket + 2]byte
+	plain                [maxPacket + 2 + rtpHeaderBytes]byte
+	batch                *egress.Batch
 }
 
 // member is a viewer as its shard knows it.
@@ -56,6 +59,7 @@ type member struct {
 type command struct {
 	kind      commandKind
 	viewer    *Viewer
+	wire      wire
 	want      sluice.LayerChoice
 	nacks     []rtcp.NackPair
 	reception reception
@@ -77,6 +81,7 @@ const (
 func newShard(st *stream) *shard {
 	return &shard{
 		stream: st, sfu: st.sfu, wakeup: make(chan struct{}, 1), commands: make(chan command, commandQueue),
+		batch: egress.NewBatch(st.sfu.transport.socket),
 	}
 }
 
@@ -158,8 +163,14 @@ func (sh *shard) forward(now int64) (backlog bool) {
 	return backlog
 }
 
-// flush adds what was counted to the SFU's totals, and samples the delay.
+// flush sends what was batched, adds what was counted to the SFU's totals, and
+// samples the delay.
 func (sh *shard) flush() {
+	sh.batch.Flush()
+	if failed := sh.batch.Failed; failed > 0 {
+		sh.batch.Failed = 0
+		sh.sfu.counters.unsealed.Add(failed)
+	}
 	if sh.packets == 0 && sh.late == 0 {
 		return
 	}
@@ -244,7 +255,7 @@ func (sh *shard) apply(c command) {
 	now := sh.sfu.now()
 	switch c.kind {
 	case addViewer:
-		m := newMember(c.viewer, c.want, now)
+		m := newMember(c.viewer, c.wire, c.want, now)
 		sh.members = append(sh.members, m)
 		sh.choose(m, sh.stream.sources.Load(), now)
 		return

@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/sluice-live/sluice/sfu/internal/codec"
@@ -123,9 +122,4 @@ func parameter(fmtp, key string) string {
 		}
 	}
 	return ""
-}
-
-// write sends one packet; its error means only that the session is ending.
-func (t *track) write(h *rtp.Header, payload []byte) {
-	_, _ = t.writer.WriteRTP(h, payload)
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/sluice-live/sluice/sfu/internal/egress"
 )
 
 // tcpWriteBuffer bounds what waits for a slow ICE-TCP peer, in bytes; more is
@@ -25,6 +27,7 @@ type transport struct {
 	udp    *net.UDPConn
 	udpMux *ice.UDPMuxDefault
 	tcpMux *ice.TCPMuxDefault // nil without ICE-TCP
+	socket *egress.Socket     // the same UDP socket, for shards
 }
 
 // portAttempts is how often a free port is looked for that UDP and TCP can
@@ -51,8 +54,12 @@ func listen(ctx context.Context, cfg Config, log *slog.Logger) (*transport, erro
 			log.Warn("media socket keeps its small buffer", "buffer", name, "err", err)
 		}
 	}
+	socket, err := egress.NewSocket(conn)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	pionLog := newPionLog(log)
-	t := &transport{udp: conn, udpMux: ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Logger: pionLog.NewLogger("mux")})}
+	t := &transport{udp: conn, socket: socket, udpMux: ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Logger: pionLog.NewLogger("mux")})}
 	if listener != nil {
 		t.tcpMux = ice.NewTCPMuxDefault(ice.TCPMuxParams{
 			Listener: listener, Logger: pionLog.NewLogger("tcpmux"), ReadBufferSize: 64, WriteBufferSize: tcpWriteBuffer,
@@ -107,6 +114,7 @@ func (t *transport) close() error {
 	if t.udpMux != nil {
 		errs = append(errs, t.udpMux.Close())
 	}
+	errs = append(errs, t.socket.Close())
 	if err := t.udp.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		errs = append(errs, err)
 	}

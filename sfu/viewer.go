@@ -131,7 +131,7 @@ func (v *Viewer) join() {
 		return
 	}
 	v.added = true
-	v.shard.do(command{kind: addViewer, viewer: v, want: v.want})
+	v.shard.do(command{kind: addViewer, viewer: v, wire: v.newWire(), want: v.want})
 	if v.sender != nil {
 		v.readers.Go(func() { v.readFeedback(v.sender) })
 	}

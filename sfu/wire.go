@@ -1,0 +1,96 @@
+package sfu
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/pion/rtp"
+	"github.com/pion/srtp/v3"
+	"github.com/pion/webrtc/v4"
+)
+
+// wire carries a viewer's RTP to the network. Only the viewer's shard uses it.
+type wire interface {
+	// write sends one packet, at the latest when the shard's batch is flushed.
+	// Both arguments are the caller's again when it returns.
+	write(sh *shard, t *track, h *rtp.Header, payload []byte)
+}
+
+// pionWire sends through the peer connection: for viewers over TCP, and those
+// whose keys are not known.
+type pionWire struct{}
+
+func (pionWire) write(_ *shard, t *track, h *rtp.Header, payload []byte) {
+	_, _ = t.writer.WriteRTP(h, payload) // fails only while the session ends
+}
+
+// directWire encrypts into the shard's batch, which leaves in few system calls.
+// Pion must never send RTP of the same session: two senders with one key would
+// break AES-GCM.
+type directWire struct {
+	crypt  *srtp.Context
+	to     atomic.Pointer[netip.AddrPort]
+	header rtp.Header // scratch of crypt
+}
+
+// newWire chooses how a connected viewer is sent to.
+func (v *Viewer) newWire() wire {
+	if v.keys == nil || v.sender == nil {
+		return pionWire{}
+	}
+	ice := v.sender.Transport().ICETransport()
+	pair, err := ice.GetSelectedCandidatePair()
+	if err != nil || pair == nil || pair.Remote.Protocol != webrtc.ICEProtocolUDP {
+		return pionWire{}
+	}
+	to, ok := remoteOf(pair)
+	if !ok {
+		return pionWire{}
+	}
+	crypt, err := v.keys.encryption()
+	if err != nil {
+		v.log.Debug("send through Pion", "err", err)
+		return pionWire{}
+	}
+	v.log.Debug("send directly", "to", to)
+	w := &directWire{crypt: crypt}
+	w.to.Store(&to)
+	ice.OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
+		if to, ok := remoteOf(pair); ok && pair.Remote.Protocol == webrtc.ICEProtocolUDP {
+			w.to.Store(&to)
+			return
+		}
+		go v.Close("the path has changed to one that media cannot follow")
+	})
+	return w
+}
+
+func remoteOf(pair *webrtc.ICECandidatePair) (netip.AddrPort, bool) {
+	addr, err := netip.ParseAddr(pair.Remote.Address)
+	return netip.AddrPortFrom(addr, pair.Remote.Port), err == nil
+}
+
+func (w *directWire) write(sh *shard, _ *track, h *rtp.Header, payload []byte) {
+	n := marshal(sh.plain[:], h, payload)
+	sealed, err := w.crypt.EncryptRTP(sh.batch.Space()[:0], sh.plain[:n], &w.header)
+	if err != nil {
+		sh.sfu.counters.unsealed.Add(1)
+		return
+	}
+	sh.batch.Add(*w.to.Load(), len(sealed))
+}
+
+// marshal writes a packet without extensions (RFC 3550 section 5.1) and returns
+// its size.
+func marshal(b []byte, h *rtp.Header, payload []byte) int {
+	b[0] = 2 << 6
+	b[1] = h.PayloadType
+	if h.Marker {
+		b[1] |= 1 << 7
+	}
+	binary.BigEndian.PutUint16(b[2:], h.SequenceNumber)
+	binary.BigEndian.PutUint32(b[4:], h.Timestamp)
+	binary.BigEndian.PutUint32(b[8:], h.SSRC)
+	return rtpHeaderBytes + copy(b[rtpHeaderBytes:], payload)
+}
