@@ -64,17 +64,45 @@ func choose(candidates []candidate, want sluice.LayerChoice) int {
 	return best
 }
 
-// chooseLayer applies choose to the layers of a stream; nil when there is none.
-func chooseLayer(layers []*layer, want sluice.LayerChoice, now int64) *layer {
-	order := ranked(layers)
-	candidates := make([]candidate, len(order))
-	for i, l := range order {
+// menu is what all viewers of a shard choose from.
+type menu struct {
+	video      []*layer // ranked
+	candidates []candidate
+	audio      *layer
+}
+
+// read takes in what a publisher sends now.
+func (c *menu) read(src *sources, now int64) {
+	c.audio = src.audio
+	c.video = ranked(src.video)
+	c.candidates = c.candidates[:0]
+	for _, l := range c.video {
 		_, key := l.keyframe()
-		candidates[i] = candidate{rid: l.rid, active: l.active(now), keyframe: key}
-		candidates[i].width, candidates[i].height = l.dimensions()
+		w, h := l.dimensions()
+		c.candidates = append(c.candidates, candidate{rid: l.rid, width: w, height: h, active: l.active(now), keyframe: key})
 	}
-	if i := choose(candidates, want); i >= 0 {
-		return order[i]
+}
+
+// choose decides which layers a viewer gets. A stream without a publisher
+// leaves what was wanted as it is: nothing comes, and the next publisher's
+// layers replace it.
+func (m *member) choose(c *menu, now int64) {
+	if m.video != nil {
+		if i := choose(c.candidates, m.want); i >= 0 {
+			m.video.want(c.video[i], now)
+		}
 	}
-	return nil
+	if m.audio != nil && c.audio != nil {
+		m.audio.want(c.audio, now)
+	}
+}
+
+// stop lets go of the layers of a viewer that has left.
+func (m *member) stop() {
+	for _, o := range []*outlet{m.video, m.audio} {
+		if o != nil {
+			hold(&o.wanted, nil)
+			hold(&o.current, nil)
+		}
+	}
 }

@@ -35,6 +35,8 @@ type layer struct {
 	obeys   atomic.Int32 // whether the publisher answers such requests
 	request chan<- *layer
 
+	watchers atomic.Int64 // outlets that show it or want to
+
 	packets, bytes, frames atomic.Uint64
 	rate                   atomic.Pointer[rate]
 }

@@ -61,12 +61,24 @@ func (o *outlet) want(l *layer, now int64) {
 	if l == o.wanted {
 		return
 	}
-	o.wanted, o.since = l, now
+	hold(&o.wanted, l)
+	o.since = now
 	if l == nil {
-		o.current = nil
+		hold(&o.current, nil)
 		return
 	}
 	o.from = l.ring.Head()
+}
+
+// hold points slot at l and keeps the layers' count of watchers.
+func hold(slot **layer, l *layer) {
+	if *slot != nil {
+		(*slot).watchers.Add(-1)
+	}
+	if l != nil {
+		l.watchers.Add(1)
+	}
+	*slot = l
 }
 
 // forward sends what is due and reports whether more is waiting for its turn.
@@ -108,7 +120,8 @@ func (o *outlet) refill(now int64) {
 func (o *outlet) overrun(sh *shard, head uint64, now int64) {
 	o.dropped += head - o.cursor
 	sh.sfu.counters.overrun.Add(head - o.cursor)
-	o.current, o.from, o.since = nil, head, now
+	hold(&o.current, nil)
+	o.from, o.since = head, now
 }
 
 // change shows the wanted layer if it can be started now, and asks for a
@@ -166,7 +179,8 @@ func (o *outlet) begin(sh *shard, l *layer, index uint64) {
 	if o.current != nil && o.current != l {
 		sh.sfu.counters.switches.Add(1)
 	}
-	o.current, o.cursor, o.format = l, index, o.track.format(l)
+	hold(&o.current, l)
+	o.cursor, o.format = index, o.track.format(l)
 }
 
 // elapsed is the time from the newest packet sent to edge, in clock ticks. It is

@@ -77,7 +77,7 @@ func newSource(b *bench, rid string, seq uint16, ts uint32) *source {
 	asked := make(chan *layer, 16)
 	l := &layer{rid: rid, codec: codec.VP8, ring: ring.New(256), request: asked,
 		clock: clock{hertz: 90000, offset: &ntpOffset{}}}
-	return &source{layer: l, reader: &reader{layer: l, sfu: b.sh.sfu, wake: func() {}}, seq: seq, ts: ts, picture: seq, asked: asked}
+	return &source{layer: l, reader: &reader{layer: l, sfu: b.sh.sfu, wake: func(urgency) {}}, seq: seq, ts: ts, picture: seq, asked: asked}
 }
 
 // packet makes the raw RTP packet of a frame: its first when first is set.

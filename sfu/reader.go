@@ -22,7 +22,7 @@ const (
 type reader struct {
 	layer *layer
 	sfu   *SFU
-	wake  func() // tells the shards; never blocks
+	wake  func(urgency) // tells the shards; never blocks
 
 	unwrap  ring.Unwrapper
 	header  rtp.Header
@@ -33,6 +33,7 @@ type reader struct {
 	frameIndex uint64 // ring index of its first packet
 	frameKey   bool   // it is known to be a keyframe
 	started    bool
+	fresh      bool // the layer has just become one to choose
 }
 
 // run reads until the track fails, which is how a session ends it.
@@ -47,7 +48,7 @@ func (r *reader) run(track *webrtc.TrackRemote) error {
 			return err
 		}
 		if r.take(n) {
-			r.wake()
+			r.tell()
 		}
 	}
 }
@@ -84,11 +85,27 @@ func (r *reader) take(n int) bool {
 	r.note(p, now)
 	r.layer.ring.Put(p)
 	if r.frameKey {
-		r.layer.gop.Store(r.frameIndex + 1)
+		first := r.layer.gop.Swap(r.frameIndex+1) == 0
+		r.fresh = r.fresh || first
 	}
 	r.sfu.counters.packetsIn.Add(1)
 	r.sfu.counters.bytesIn.Add(uint64(n))
 	return true
+}
+
+// tell wakes the shards when somebody waits for this packet: at once at the end
+// of a frame, which they then send in one go.
+func (r *reader) tell() {
+	switch {
+	case r.fresh:
+		r.fresh = false
+		r.wake(choices)
+	case r.layer.watchers.Load() == 0:
+	case r.header.Marker || !r.layer.codec.Video():
+		r.wake(frameEnd)
+	default:
+		r.wake(framePart)
+	}
 }
 
 func (r *reader) packet() *ring.Packet {
@@ -105,6 +122,7 @@ func (r *reader) note(p *ring.Packet, now int64) {
 	l := r.layer
 	if !r.started {
 		l.clock.start(p.Timestamp, now)
+		r.fresh = true
 	}
 	if !r.started || int32(p.Timestamp-r.frame) > 0 {
 		r.started = true

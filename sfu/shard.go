@@ -30,12 +30,15 @@ type shard struct {
 	sfu    *SFU
 
 	wakeup   chan struct{}
+	frame    atomic.Bool // a frame is complete: send now
+	stale    atomic.Bool // layers have come or gone: choose anew
+	waiting  atomic.Bool // a part of a frame will be sent soon
 	commands chan command
 	viewers  atomic.Int64 // members, and those on their way in
 
 	members []*member
 	first   int // who is served first; rotates, so that nobody is always last
-	chosen  *sources
+	menu    menu
 
 	packets, bytes, late uint64 // since the last flush to the SFU's counters
 	patched, rtx         [maxPacket + 2]byte
@@ -85,8 +88,27 @@ func newShard(st *stream) *shard {
 	}
 }
 
-// signal tells the shard that rings have grown. It never blocks.
-func (sh *shard) signal() {
+// urgency is why a shard is woken.
+type urgency uint8
+
+const (
+	framePart urgency = iota // a packet in the middle of a frame: soon
+	frameEnd                 // the last packet of a frame: now
+	choices                  // layers have come or gone: choose anew, now
+)
+
+// signal wakes the shard. It never blocks.
+func (sh *shard) signal(u urgency) {
+	switch u {
+	case framePart:
+		if sh.waiting.Load() {
+			return
+		}
+	case frameEnd:
+		sh.frame.Store(true)
+	case choices:
+		sh.stale.Store(true)
+	}
 	select {
 	case sh.wakeup <- struct{}{}:
 	default:
@@ -120,6 +142,12 @@ func (sh *shard) run() {
 		housekeep := false
 		select {
 		case <-sh.wakeup:
+			if !sh.frame.Swap(false) && !sh.stale.Load() {
+				if !sh.waiting.Swap(true) {
+					pace.Reset(paceInterval)
+				}
+				continue
+			}
 		case <-pace.C:
 		case <-tick.C:
 			housekeep = true
@@ -129,9 +157,10 @@ func (sh *shard) run() {
 			return
 		}
 		now := sh.sfu.now()
-		if housekeep || sh.chosen != sh.stream.sources.Load() {
+		if sh.stale.Swap(false) || housekeep {
 			sh.housekeep(now)
 		}
+		sh.waiting.Store(false)
 		if sh.forward(now) {
 			pace.Reset(paceInterval)
 		}
@@ -202,28 +231,13 @@ func (sh *shard) payload(piece *rewrite.Piece[*layer], p *ring.Packet) []byte {
 // housekeep chooses layers, asks again for keyframes that are waited for, and
 // sends sender reports.
 func (sh *shard) housekeep(now int64) {
-	src := sh.stream.sources.Load()
-	sh.chosen = src
+	sh.menu.read(sh.stream.sources.Load(), now)
 	for _, m := range sh.members {
-		sh.choose(m, src, now)
+		m.choose(&sh.menu, now)
 		if now-m.reported >= reportInterval {
 			m.reported = now
 			sh.report(m, now)
 		}
-	}
-}
-
-// choose decides which layers a viewer gets. A stream without a publisher
-// leaves what was wanted as it is: nothing comes, and the next publisher's
-// layers replace it.
-func (sh *shard) choose(m *member, src *sources, now int64) {
-	if m.video != nil {
-		if l := chooseLayer(src.video, m.want, now); l != nil {
-			m.video.want(l, now)
-		}
-	}
-	if m.audio != nil && src.audio != nil {
-		m.audio.want(src.audio, now)
 	}
 }
 
@@ -257,7 +271,8 @@ func (sh *shard) apply(c command) {
 	case addViewer:
 		m := newMember(c.viewer, c.wire, c.want, now)
 		sh.members = append(sh.members, m)
-		sh.choose(m, sh.stream.sources.Load(), now)
+		sh.menu.read(sh.stream.sources.Load(), now)
+		m.choose(&sh.menu, now)
 		return
 	case describe:
 		c.reply <- sh.describe()
@@ -274,9 +289,11 @@ func (sh *shard) apply(c command) {
 		sh.members[i] = sh.members[last]
 		sh.members[last] = nil
 		sh.members = sh.members[:last]
+		m.stop()
 	case preferLayer:
 		m.want = c.want
-		sh.choose(m, sh.stream.sources.Load(), now)
+		sh.menu.read(sh.stream.sources.Load(), now)
+		m.choose(&sh.menu, now)
 	case answerNACK:
 		sh.resend(m, c.nacks, now)
 	case wantKeyframe:

@@ -75,10 +75,11 @@ func (st *stream) close() {
 	st.mu.Unlock()
 }
 
-// wake tells the shards that rings have grown.
-func (st *stream) wake() {
+// wake tells the shards that rings have grown or the choice of layers has
+// changed.
+func (st *stream) wake(u urgency) {
 	for _, sh := range *st.shards.Load() {
-		sh.signal()
+		sh.signal(u)
 	}
 }
 
@@ -180,7 +181,7 @@ func (st *stream) detach(p *Publisher) {
 		st.grace = time.AfterFunc(st.sfu.cfg.Grace, st.graceOver)
 	}
 	st.mu.Unlock()
-	st.wake()
+	st.wake(choices)
 	if neverLive {
 		st.sfu.unuse(st)
 	}
@@ -223,7 +224,7 @@ func (st *stream) setSources(p *Publisher, layers []*layer) {
 	}
 	st.sources.Store(next)
 	st.notify()
-	st.wake()
+	st.wake(choices)
 }
 
 // monitor follows packet flow: live and paused, rates, layers that come and go.
@@ -284,7 +285,7 @@ func (st *stream) follow(src *sources, active map[*layer]bool, now int64) {
 	}
 	if changed {
 		st.notify()
-		st.wake()
+		st.wake(choices)
 	}
 }
 
