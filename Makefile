@@ -8,6 +8,8 @@ GO ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # The version is stamped from git where git trusts the folder.
 VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo true || echo false)
+# Tests build the program too, wherever they run.
+export GOFLAGS ?= -buildvcs=false
 # Tests of whole nodes, browsers and load measure time: they run alone and without the race detector.
 UNIT = $$($(GO) list ./... | grep -v '/e2e')
 

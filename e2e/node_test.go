@@ -58,9 +58,6 @@ func startNode(t testing.TB, settings ...string) *running {
 		t.Fatal(err)
 	}
 	n, err := node.New(config, log)
-	for try := 0; err != nil && strings.Contains(err.Error(), "ICE-TCP") && try < 5; try++ {
-		n, err = node.New(config, log) // the free UDP port was taken as a TCP port
-	}
 	if err != nil {
 		t.Fatal(err)
 	}

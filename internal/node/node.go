@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -65,6 +66,9 @@ func (n *Node) observe() error {
 }
 
 func (n *Node) authorize() error {
+	if err := os.MkdirAll(n.config.Data.Dir, 0o700); err != nil {
+		return fmt.Errorf("data.dir: %w", err)
+	}
 	keys, err := APIKeys(n.config)
 	if err != nil {
 		return err
