@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -15,10 +16,15 @@ import (
 	"github.com/pion/interceptor/pkg/report"
 	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/sdp/v3"
+	"github.com/pion/transport/v4"
+	"github.com/pion/transport/v4/stdnet"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/sluice-live/sluice/internal/client/clips"
 )
+
+// readBuffer of a socket, in bytes.
+const readBuffer = 2 << 20
 
 // gatherTimeout bounds the wait for our own candidates.
 const gatherTimeout = 5 * time.Second
@@ -42,6 +48,11 @@ func settings(endpoint string) (webrtc.SettingEngine, error) {
 	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
 		return s, fmt.Errorf("not an http(s) URL: %q", endpoint)
 	}
+	inner, err := stdnet.NewNet()
+	if err != nil {
+		return s, fmt.Errorf("listing network interfaces: %w", err)
+	}
+	s.SetNet(roomyNet{inner})
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	s.SetICETimeouts(3*time.Second, 4*time.Second, time.Second) // a dead server is noticed in 7 s
 	if loopback(target.Hostname()) {
@@ -52,6 +63,22 @@ func settings(endpoint string) (webrtc.SettingEngine, error) {
 		s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 	}
 	return s, nil
+}
+
+// roomyNet gives sockets a large read buffer: a viewer's start is a burst of a
+// whole group of pictures.
+type roomyNet struct{ transport.Net }
+
+// ListenUDP implements transport.Net.
+func (n roomyNet) ListenUDP(network string, address *net.UDPAddr) (transport.UDPConn, error) {
+	conn, err := n.Net.ListenUDP(network, address)
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.SetReadBuffer(readBuffer); err != nil { // the kernel caps it without an error
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }
 
 func loopback(host string) bool {

@@ -190,6 +190,26 @@ func TestKeyframesOnRequest(t *testing.T) {
 	}
 }
 
+// TestViewerRepairs loses packets on the way to the viewer, which asks for them
+// and puts them back.
+func TestViewerRepairs(t *testing.T) {
+	for _, codec := range []clips.Codec{clips.H264, clips.VP8} {
+		t.Run(string(codec), func(t *testing.T) {
+			r := newRelay(t, mime(codec), &lossy{})
+			v := watch(t, ViewerConfig{URL: r.whep(), NACK: true})
+			publish(t, PublisherConfig{URL: r.whip(), Clip: synthetic(t, codec, false)})
+			eventually(t, "repairs", func() bool {
+				s := v.Stats().Video
+				return s.Repaired >= 3 && s.Frames > 30 && s.Lost <= 1
+			})
+			s := v.Stats().Video
+			if s.Incomplete > 0 || s.Breaks.Total() > 0 || s.NACKs > 4*s.Repaired+4 {
+				t.Errorf("got %+v", s)
+			}
+		})
+	}
+}
+
 func TestEventsAndLayers(t *testing.T) {
 	r := newRelay(t, mime(clips.VP8))
 	v := watch(t, ViewerConfig{URL: r.whep()})
