@@ -1,0 +1,130 @@
+package e2e
+
+import (
+	"context"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+const pageTimeout = 40 * time.Second // until a page must show what it should, on a busy machine
+
+// tab is a page in a browser. Its methods fail the test.
+type tab struct {
+	t   testing.TB
+	ctx context.Context
+}
+
+// newBrowser starts a Chromium of its own, with a fake camera and microphone
+// that need no permission, and opens an empty tab. The test's end closes it.
+func newBrowser(t testing.TB, flags ...chromedp.ExecAllocatorOption) *tab {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(chromium(t)),
+		chromedp.UserDataDir(t.TempDir()),
+		chromedp.NoSandbox,
+		chromedp.Flag("use-fake-device-for-media-stream", "fps=30"),
+		chromedp.Flag("use-fake-ui-for-media-stream", true),
+		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
+		chromedp.WindowSize(1280, 900),
+	)
+	allocator, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), append(options, flags...)...)
+	t.Cleanup(stop)
+	return openTab(t, allocator)
+}
+
+// openTab opens a tab; in the browser of ctx when ctx is another tab's.
+func openTab(t testing.TB, ctx context.Context) *tab {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	b := &tab{t: t, ctx: ctx}
+	b.do(chromedp.Navigate("about:blank"))
+	b.watchConsole()
+	return b
+}
+
+func chromium(t testing.TB) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Fatal("the browser tests need Chromium (Debian package chromium)")
+	return ""
+}
+
+// watchConsole fails the test when the page breaks its policy or throws.
+func (b *tab) watchConsole() {
+	messages := chromedp.Console(b.ctx)
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		for m, err := range messages {
+			if err != nil {
+				return // the tab is closed
+			}
+			if m.Type == chromedp.ConsoleException || strings.Contains(m.Text, "Content Security Policy") {
+				b.t.Errorf("console: %s %s %s:%d", m.Type, m.Text, m.URL, m.Line)
+			}
+		}
+	})
+	b.t.Cleanup(func() {
+		_ = chromedp.Cancel(b.ctx) // closing twice is no fault
+		reader.Wait()
+	})
+}
+
+func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	if err := chromedp.Do(b.ctx, steps...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// open goes to a page and waits until it has loaded.
+func (b *tab) open(url string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate(url))
+}
+
+// close closes the tab as a person does, and waits for it.
+func (b *tab) close() {
+	b.t.Helper()
+	if err := chromedp.Cancel(b.ctx); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// eval evaluates an expression and waits for its promise. The page takes it as
+// done by a person, so that it may start sound.
+func eval[T any](b *tab, expression string) T {
+	b.t.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise, byPerson))
+	if err != nil {
+		b.t.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+func byPerson(p *runtime.EvaluateParams) {
+	yes := true
+	p.UserGesture = &yes
+}
+
+// until waits for a condition in the page.
+func (b *tab) until(what, condition string) {
+	b.t.Helper()
+	poll(b.t, pageTimeout, 100*time.Millisecond, what, func() bool { return eval[bool](b, "Boolean("+condition+")") })
+}
+
+// exec runs statements.
+func (b *tab) exec(statements string) {
+	b.t.Helper()
+	eval[chromedp.Void](b, "(async () => {"+statements+"})()")
+}
