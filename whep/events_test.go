@@ -113,7 +113,7 @@ func TestE07LayersEvent(t *testing.T) {
 	}
 	read := func() []layer {
 		t.Helper()
-		var got map[string]struct{ Layers []layer }
+		var got map[string][]layer
 		m := r.event("layers")
 		if err := json.Unmarshal([]byte(m.data), &got); err != nil {
 			t.Fatal(err)
@@ -122,7 +122,7 @@ func TestE07LayersEvent(t *testing.T) {
 		if !ok {
 			t.Fatalf("%s", m.data)
 		}
-		return section.Layers
+		return section
 	}
 	got := read()
 	if len(got) != 2 || got[0] != (layer{"f", "f", 1280, 720, 2_500_000, 30, true}) || got[1].RID != "q" {

@@ -143,10 +143,7 @@ func layersData(layers []sluice.Layer, video int) []byte {
 		}
 		infos = append(infos, info)
 	}
-	type section struct {
-		Layers []layerInfo `json:"layers"`
-	}
-	data, err := json.Marshal(map[string]section{strconv.Itoa(video): {infos}})
+	data, err := json.Marshal(map[string][]layerInfo{strconv.Itoa(video): infos})
 	if err != nil {
 		return []byte("{}") // a measured rate is not a number; the next event has it right
 	}

@@ -1,1 +1,1 @@
-import{a}from"./chunk-R7BB4JND.js";import"./chunk-C2VYOYVQ.js";import"./chunk-3PVE4FTD.js";import"./chunk-MG3NYRNO.js";import"./chunk-7OG7KLNY.js";import"./chunk-EEO2DZJH.js";import"./chunk-5WN66AV7.js";export{a as LivePlayer};
+import{a}from"./chunk-CNUCFPJ5.js";import"./chunk-C2VYOYVQ.js";import"./chunk-3PVE4FTD.js";import"./chunk-YRCRIXHR.js";import"./chunk-7WCIFTMM.js";import"./chunk-EEO2DZJH.js";import"./chunk-5WN66AV7.js";export{a as LivePlayer};

@@ -5,8 +5,9 @@
  * @returns {{rid: string, width: number, height: number, bitrate: number, fps: number, active: boolean}[]}
  */
 export function layersOf(data) {
-  const section = Object.values(data || {}).find((s) => Array.isArray(s?.layers));
-  const layers = (section?.layers || []).map((l) => ({
+  // An array by the draft; some servers wrap it in an object.
+  const lists = Object.values(data || {}).map((section) => section?.layers ?? section);
+  const layers = (lists.find(Array.isArray) || []).map((l) => ({
     rid: String(l.rid ?? l.encodingId ?? ''),
     width: l.width || 0,
     height: l.height || l.heigth || l.heigh || 0, // the draft spells it both ways
