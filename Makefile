@@ -22,7 +22,7 @@ help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 build: ## bin/sluice
-	$(GO) build -buildvcs=$(VCS) -trimpath -o bin/sluice ./cmd/sluice
+	$(GO) build -buildvcs=$(VCS) -o bin/sluice ./cmd/sluice
 
 run: build ## build and start one node; ARGS="--http.addr=127.0.0.1:9000" adds flags
 	@exec bin/sluice serve $(ARGS)
