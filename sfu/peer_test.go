@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,7 +87,6 @@ type camera struct {
 	pub  *Publisher
 	stop context.CancelFunc
 	done sync.WaitGroup
-	plis atomic.Int64
 }
 
 func publish(t *testing.T, s *SFU) *camera {

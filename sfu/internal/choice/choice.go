@@ -1,0 +1,210 @@
+// Package choice decides which layer of a stream a viewer gets. It is a pure
+// function of facts and of a little state that keeps it from flapping; who
+// measures the facts and who switches layers is the shard's business.
+package choice
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Layer is one video layer of the stream.
+type Layer struct {
+	RID           string
+	Width, Height int // pixels; 0 until known
+	Bitrate       int // measured, bits per second; 0 until known
+	Active        bool
+	Keyframe      bool // a keyframe of it has been seen
+}
+
+// Limits are what a viewer asks for. Zero values do not limit.
+type Limits struct {
+	RID       string // exactly this layer
+	MaxWidth  int
+	MaxHeight int
+}
+
+// Facts are all that a decision depends on besides the state.
+type Facts struct {
+	Now      time.Duration // on any clock that does not go back
+	Layers   []Layer       // the best first
+	Limits   Limits
+	Estimate int  // bits per second that reach the viewer; 0: not known
+	Reserved int  // of these, for audio and retransmissions
+	Overuse  bool // a queue is building up on the path
+}
+
+// Decision is the answer.
+type Decision struct {
+	Index  int    // of Facts.Layers; -1: no video
+	Probe  int    // bits per second that would allow a better layer; 0: none
+	Reason string // for people
+}
+
+const (
+	// headroom is what a better layer must leave of the estimate, and strain what
+	// a layer may exceed it by before it is left, in percent.
+	headroom = 115
+	strain   = 105
+	// pauseStrain is the same for the smallest layer: below it there is no video.
+	pauseStrain = 125
+	// settle is how long a layer is kept before a better one is tried.
+	settle = time.Second
+	// soon is within which a step down means that the step up was a mistake.
+	soon = 10 * time.Second
+	// retryMin and retryMax bound the wait after such a mistake.
+	retryMin = 2 * time.Second
+	retryMax = 60 * time.Second
+	// bitsPerPixel guesses the rate of a layer that was not measured yet.
+	bitsPerPixel = 2
+)
+
+// State is what a viewer's earlier decisions leave behind. The zero value is
+// that of a new viewer.
+type State struct {
+	rid     string
+	chosen  bool          // rid is valid
+	since   time.Duration // when it was chosen
+	raised  bool          // it was a step up
+	retry   time.Duration // no step up before
+	penalty time.Duration // of the last mistake
+	paused  bool
+}
+
+// Decide chooses a layer.
+func (s *State) Decide(f Facts) Decision {
+	usable := eligible(f)
+	if len(usable) == 0 {
+		return s.nothing(f)
+	}
+	if f.Limits.RID != "" {
+		if i := slices.IndexFunc(f.Layers, func(l Layer) bool { return l.RID == f.Limits.RID && l.Active }); i >= 0 {
+			return s.take(f, i, 0, "pinned by the viewer")
+		}
+	}
+	if f.Estimate <= 0 {
+		return s.take(f, usable[0], 0, "the best there is; the path is not measured")
+	}
+	return s.adapt(f, usable)
+}
+
+// eligible lists the layers that can be shown within the limits, the best
+// first. When all are too large it is the smallest.
+func eligible(f Facts) []int {
+	var active, fitting []int
+	for i, l := range f.Layers {
+		if !l.Active || !l.Keyframe {
+			continue
+		}
+		active = append(active, i)
+		if (f.Limits.MaxWidth == 0 || l.Width <= f.Limits.MaxWidth) && (f.Limits.MaxHeight == 0 || l.Height <= f.Limits.MaxHeight) {
+			fitting = append(fitting, i)
+		}
+	}
+	if len(fitting) == 0 && len(active) > 0 {
+		return active[len(active)-1:]
+	}
+	return fitting
+}
+
+// nothing answers when no layer has shown a keyframe: the best active one is
+// taken so that somebody asks for its keyframe.
+func (s *State) nothing(f Facts) Decision {
+	i := slices.IndexFunc(f.Layers, func(l Layer) bool { return l.Active })
+	if i < 0 {
+		return Decision{Index: -1, Reason: "no layer is active"}
+	}
+	return Decision{Index: i, Reason: "waiting for a keyframe"}
+}
+
+// adapt follows the estimate.
+func (s *State) adapt(f Facts, usable []int) Decision {
+	budget := max(f.Estimate-f.Reserved, 0)
+	at := slices.IndexFunc(usable, func(i int) bool { return s.chosen && f.Layers[i].RID == s.rid })
+	if at < 0 || s.paused {
+		return s.enter(f, usable, budget)
+	}
+	now := f.Layers[usable[at]]
+	if need(now)*100 > budget*strain || f.Overuse && need(now) > budget {
+		return s.lower(f, usable, budget)
+	}
+	if at == 0 {
+		return s.take(f, usable[0], 0, "the best layer fits")
+	}
+	better := usable[at-1]
+	want := need(f.Layers[better]) * headroom / 100
+	if f.Now < s.retry || f.Now-s.since < settle || f.Overuse {
+		return s.take(f, usable[at], 0, fmt.Sprintf("waiting before %s is tried", f.Layers[better].RID))
+	}
+	if want <= budget {
+		return s.take(f, best(f, usable, budget), 0, fmt.Sprintf("%s allows it", rate(f.Estimate)))
+	}
+	return s.take(f, usable[at], want+f.Reserved, fmt.Sprintf("%s is not enough for %s", rate(f.Estimate), f.Layers[better].RID))
+}
+
+// enter chooses for a viewer that has no layer yet, or none because nothing
+// fitted.
+func (s *State) enter(f Facts, usable []int, budget int) Decision {
+	smallest := f.Layers[usable[len(usable)-1]]
+	if s.paused && need(smallest)*headroom/100 > budget {
+		return Decision{Index: -1, Probe: need(smallest)*headroom/100 + f.Reserved, Reason: fmt.Sprintf("paused: %s is not enough for any layer", rate(f.Estimate))}
+	}
+	return s.take(f, best(f, usable, budget), 0, fmt.Sprintf("%s allows it", rate(f.Estimate)))
+}
+
+// best is the best layer that leaves headroom, or the smallest.
+func best(f Facts, usable []int, budget int) int {
+	for _, i := range usable {
+		if need(f.Layers[i])*headroom/100 <= budget {
+			return i
+		}
+	}
+	return usable[len(usable)-1]
+}
+
+// lower steps down to what fits, or to no video.
+func (s *State) lower(f Facts, usable []int, budget int) Decision {
+	if s.raised && f.Now-s.since < soon {
+		s.penalty = min(max(2*s.penalty, retryMin), retryMax)
+		s.retry = f.Now + s.penalty
+	} else {
+		s.penalty = 0
+	}
+	for _, i := range usable {
+		if need(f.Layers[i]) <= budget {
+			return s.take(f, i, 0, fmt.Sprintf("only %s reach the viewer", rate(f.Estimate)))
+		}
+	}
+	last := usable[len(usable)-1]
+	if need(f.Layers[last])*100 > budget*pauseStrain {
+		s.paused = true
+		return Decision{Index: -1, Probe: need(f.Layers[last])*headroom/100 + f.Reserved, Reason: fmt.Sprintf("paused: %s is not enough for any layer", rate(f.Estimate))}
+	}
+	return s.take(f, last, 0, fmt.Sprintf("only %s reach the viewer", rate(f.Estimate)))
+}
+
+// take notes the choice.
+func (s *State) take(f Facts, index, probe int, reason string) Decision {
+	l := f.Layers[index]
+	if !s.chosen || l.RID != s.rid || s.paused {
+		s.raised = s.chosen && (s.paused || index < slices.IndexFunc(f.Layers, func(o Layer) bool { return o.RID == s.rid }))
+		s.rid, s.since, s.chosen, s.paused = l.RID, f.Now, true, false
+	}
+	return Decision{Index: index, Probe: probe, Reason: reason}
+}
+
+// need is the rate of a layer in bits per second.
+func need(l Layer) int {
+	if l.Bitrate > 0 {
+		return l.Bitrate
+	}
+	return l.Width * l.Height * bitsPerPixel
+}
+
+func rate(bits int) string {
+	if bits >= 1_000_000 {
+		return fmt.Sprintf("%.1f Mbit/s", float64(bits)/1e6)
+	}
+	return fmt.Sprintf("%d kbit/s", bits/1000)
+}

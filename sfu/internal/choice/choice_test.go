@@ -1,0 +1,129 @@
+package choice
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestScripts runs the files of testdata. A line is a moment: words set facts,
+// which stay until set again, and after "=>" stand the layer that must be
+// chosen ("-" for no video) and, optionally, "probe".
+//
+//	at=2s estimate=1M overuse => h
+//	layers=f:1280x720:2.5M,h:640x360:500k,q:320x180:150k
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { run(t, file) })
+	}
+}
+
+func run(t *testing.T, file string) {
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var facts Facts
+	var state State
+	scanner := bufio.NewScanner(f)
+	for n := 1; scanner.Scan(); n++ {
+		line, _, _ := strings.Cut(scanner.Text(), "#")
+		given, want, decides := strings.Cut(line, "=>")
+		facts.Overuse = false
+		for _, word := range strings.Fields(given) {
+			if err := set(&facts, word); err != nil {
+				t.Fatalf("line %d: %v", n, err)
+			}
+		}
+		if !decides {
+			continue
+		}
+		d := state.Decide(facts)
+		got := "-"
+		if d.Index >= 0 {
+			got = facts.Layers[d.Index].RID
+		}
+		if d.Probe > 0 {
+			got += " probe"
+		}
+		if want = strings.Join(strings.Fields(want), " "); got != want {
+			t.Errorf("line %d: %s\n\tgot %q (%s)", n, strings.TrimSpace(line), got, d.Reason)
+		}
+		if d.Reason == "" {
+			t.Errorf("line %d: no reason", n)
+		}
+	}
+}
+
+func set(f *Facts, word string) error {
+	key, value, _ := strings.Cut(word, "=")
+	var err error
+	switch key {
+	case "at":
+		f.Now, err = time.ParseDuration(value)
+	case "estimate":
+		f.Estimate, err = bits(value)
+	case "reserved":
+		f.Reserved, err = bits(value)
+	case "overuse":
+		f.Overuse = true
+	case "pin":
+		f.Limits.RID = value
+	case "max":
+		_, err = fmt.Sscanf(value, "%dx%d", &f.Limits.MaxWidth, &f.Limits.MaxHeight)
+	case "layers":
+		f.Layers, err = layers(value)
+	default:
+		err = fmt.Errorf("unknown word %q", word)
+	}
+	return err
+}
+
+func layers(text string) ([]Layer, error) {
+	var out []Layer
+	for _, part := range strings.Split(text, ",") {
+		fields := strings.Split(part, ":")
+		l := Layer{RID: fields[0], Active: true, Keyframe: true}
+		if _, err := fmt.Sscanf(fields[1], "%dx%d", &l.Width, &l.Height); err != nil {
+			return nil, err
+		}
+		for _, more := range fields[2:] {
+			switch more {
+			case "off":
+				l.Active = false
+			case "nokey":
+				l.Keyframe = false
+			default:
+				n, err := bits(more)
+				if err != nil {
+					return nil, err
+				}
+				l.Bitrate = n
+			}
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+func bits(text string) (int, error) {
+	unit := 1.0
+	switch {
+	case strings.HasSuffix(text, "M"):
+		unit = 1e6
+	case strings.HasSuffix(text, "k"):
+		unit = 1e3
+	}
+	n, err := strconv.ParseFloat(strings.TrimRight(text, "Mk"), 64)
+	return int(n * unit), err
+}
