@@ -23,16 +23,29 @@ const (
 	viewing
 )
 
-// publisherFeedback is what we can send to a publisher; viewerFeedback is what
-// we understand from a viewer. Values as in a=rtcp-fb.
-var (
-	publisherFeedback = []string{"nack", "nack pli", "ccm fir", "transport-cc"}
-	viewerFeedback    = []string{"nack", "nack pli", "ccm fir"}
-)
+// terms are what we agree to when it is offered.
+type terms struct {
+	feedback   []string // values of a=rtcp-fb
+	extensions []string // URIs of header extensions
+}
 
-// publisherExtensions are the header extensions that are understood on ingest.
-var publisherExtensions = []string{
-	sdp.SDESMidURI, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI, sdp.TransportCCURI,
+// termsFor returns what suits a session. Transport-wide feedback costs more than
+// the media of a viewer; so only viewers that have layers to choose from are
+// asked for it, the others for the cheap REMB.
+func termsFor(r role, layered bool) terms {
+	switch {
+	case r == publishing:
+		return terms{
+			feedback:   []string{"nack", "nack pli", "ccm fir", "transport-cc"},
+			extensions: []string{sdp.SDESMidURI, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI, sdp.TransportCCURI},
+		}
+	case layered:
+		return terms{
+			feedback:   []string{"nack", "nack pli", "ccm fir", "transport-cc"},
+			extensions: []string{sdp.TransportCCURI},
+		}
+	}
+	return terms{feedback: []string{"nack", "nack pli", "ccm fir", "goog-remb"}}
 }
 
 // offered is what a negotiation needs of an SDP offer.
@@ -68,18 +81,14 @@ func (o *offered) section(kind string) *sdp.MediaDescription {
 // mediaEngine registers exactly what the offer holds and we know, with the
 // offer's payload types and parameters: the answer then mirrors the offer, and
 // any H.264 profile is matched.
-func (o *offered) mediaEngine(r role) (*webrtc.MediaEngine, error) {
+func (o *offered) mediaEngine(t terms) (*webrtc.MediaEngine, error) {
 	engine := &webrtc.MediaEngine{}
-	feedback := publisherFeedback
-	if r == viewing {
-		feedback = viewerFeedback
-	}
 	for _, m := range o.desc.MediaDescriptions {
 		kind := webrtc.NewRTPCodecType(m.MediaName.Media)
 		if kind == 0 {
 			continue
 		}
-		codecs := offeredCodecs(m, feedback)
+		codecs := offeredCodecs(m, t.feedback)
 		if len(codecs) == 0 {
 			return nil, sluice.Errorf(sluice.CodeUnprocessable, "the %s section offers no codec that is supported here", m.MediaName.Media)
 		}
@@ -88,10 +97,7 @@ func (o *offered) mediaEngine(r role) (*webrtc.MediaEngine, error) {
 				return nil, sluice.Errorf(sluice.CodeUnprocessable, "the %s section: %w", m.MediaName.Media, err)
 			}
 		}
-		if r == viewing {
-			continue
-		}
-		for _, uri := range publisherExtensions {
+		for _, uri := range t.extensions {
 			ext := webrtc.RTPHeaderExtensionCapability{URI: uri}
 			if err := engine.RegisterHeaderExtension(ext, kind); err != nil {
 				return nil, err

@@ -37,7 +37,7 @@ type Publisher struct {
 // newPublisher answers the offer. The publisher is not attached to its stream
 // yet, so nothing that it sends is seen.
 func newPublisher(ctx context.Context, st *stream, o sluice.Offer) (*Publisher, error) {
-	ses, err := st.sfu.newSession(o, publishing)
+	ses, err := st.sfu.newSession(o, publishing, false)
 	if err != nil {
 		return nil, err
 	}

@@ -57,13 +57,13 @@ type session struct {
 }
 
 // newSession makes the peer connection for an offer, with a place among the
-// pending sessions.
-func (s *SFU) newSession(o sluice.Offer, r role) (*session, error) {
+// pending sessions. layered says that a viewer will have layers to choose from.
+func (s *SFU) newSession(o sluice.Offer, r role, layered bool) (*session, error) {
 	parsed, err := parseOffer(o.SDP)
 	if err != nil {
 		return nil, err
 	}
-	engine, err := parsed.mediaEngine(r)
+	engine, err := parsed.mediaEngine(termsFor(r, layered))
 	if err != nil {
 		return nil, err
 	}

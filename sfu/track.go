@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/sluice-live/sluice/sfu/internal/codec"
@@ -18,6 +19,7 @@ type track struct {
 	ssrc    uint32
 	rtxSSRC uint32 // 0: not negotiated
 	formats []trackFormat
+	twccID  uint8 // header extension of transport-wide sequence numbers; 0: none
 }
 
 // trackFormat is a negotiated payload type.
@@ -33,6 +35,11 @@ var _ webrtc.TrackLocal = (*track)(nil)
 func (t *track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
 	t.writer = ctx.WriteStream()
 	t.ssrc, t.rtxSSRC = uint32(ctx.SSRC()), uint32(ctx.SSRCRetransmission())
+	for _, e := range ctx.HeaderExtensions() {
+		if e.URI == sdp.TransportCCURI && e.ID > 0 && e.ID < 15 {
+			t.twccID = uint8(e.ID)
+		}
+	}
 	rtx := map[string]uint8{}
 	for _, p := range ctx.CodecParameters() {
 		if apt, ok := strings.CutPrefix(p.SDPFmtpLine, "apt="); ok {

@@ -37,7 +37,7 @@ func (st *stream) watch(ctx context.Context, o sluice.Offer) (*Viewer, error) {
 	if err := st.admit(); err != nil {
 		return nil, err
 	}
-	ses, err := st.sfu.newSession(o, viewing)
+	ses, err := st.sfu.newSession(o, viewing, st.layered())
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,7 @@ type Facts struct {
 	Estimate int  // bits per second that reach the viewer; 0: not known
 	Reserved int  // of these, for audio and retransmissions
 	Overuse  bool // a queue is building up on the path
+	Pausable bool // the estimate can be trusted to say that nothing fits
 }
 
 // Decision is the answer.
@@ -177,7 +178,7 @@ func (s *State) lower(f Facts, usable []int, budget int) Decision {
 		}
 	}
 	last := usable[len(usable)-1]
-	if need(f.Layers[last])*100 > budget*pauseStrain {
+	if f.Pausable && need(f.Layers[last])*100 > budget*pauseStrain {
 		s.paused = true
 		return Decision{Index: -1, Probe: need(f.Layers[last])*headroom/100 + f.Reserved, Reason: fmt.Sprintf("paused: %s is not enough for any layer", rate(f.Estimate))}
 	}

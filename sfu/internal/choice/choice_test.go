@@ -33,7 +33,7 @@ func run(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	var facts Facts
+	facts := Facts{Pausable: true}
 	var state State
 	scanner := bufio.NewScanner(f)
 	for n := 1; scanner.Scan(); n++ {
