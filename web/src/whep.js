@@ -146,7 +146,9 @@ export class WhepPlayer extends EventTarget {
     previous?.close();
     opened();
     this.error = null;
+    if (this.state !== 'live') this.#setState('connecting');
     this.#inactiveAt = 0;
+    this.#latency.reset();
     this.#connection = connection;
     this.#meter = new InboundMeter();
     this.#packets = 0;
@@ -242,25 +244,37 @@ export class WhepPlayer extends EventTarget {
   #mediaFlows() {
     if (this.state === 'live') return;
     if (this.#inactiveAt && this.#packetAt - this.#inactiveAt < TAIL_MS) return;
-    const again = this.state === 'stalled' || this.state === 'paused';
+    const again = ['stalled', 'paused', 'reconnecting'].includes(this.state);
+    this.error = null;
     this.#setState('live');
     if (again) this.#emit('media-recovered', {});
   }
 
   #noMedia(connection, now) {
     this.#packetAt = now; // ask again after the same time
-    if (this.state !== 'stalled' && this.state !== 'paused') {
+    if (this.state === 'live' || this.state === 'connecting') {
       this.#setState(this.#inactiveAt ? 'paused' : 'stalled');
       this.#emit('no-media', {});
     }
-    connection.check().catch(() => {});
+    this.#ask(connection);
+  }
+
+  /** No media may mean no server. */
+  async #ask(connection) {
+    const answer = await connection.check();
+    if (connection !== this.#connection) return;
+    if (answer === 'alive' && this.state === 'reconnecting') this.#setState('stalled');
+    if (answer !== 'unknown' || this.state !== 'stalled') return;
+    this.error = new HttpError(0, 'network', '', 0);
+    this.#setState('reconnecting');
+    this.#emit('reconnecting', {reason: 'network', wait: this.#options.noMediaTimeout});
   }
 
   #report(report) {
     for (const s of report.values()) this.#emit(`stats:${s.type}`, s);
     this.stats = this.#meter.update(report);
     this.#emit('stats', this.stats);
-    const latency = this.#latency.read(this.stats);
+    const latency = this.#latency.read(report, this.stats);
     if (latency && this.state === 'live') this.#emit('latency', latency);
     const {width = 0, height = 0} = this.stats.video || {};
     if (`${width}x${height}` === this.#size) return;

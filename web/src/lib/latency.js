@@ -1,18 +1,20 @@
 // How far the picture is behind the camera.
 
 const SANE_MS = 15_000;
-const SMOOTH = 0.1;
+const SMOOTH = 0.3; // weight of the newest second
+const NTP_EPOCH_MS = 2_208_988_800_000; // Unix epoch in milliseconds since 1900
+const FRAME_MS = 33;
 
 /**
- * Follows the frames of a video element. When the browser knows the capture
- * time of remote frames (RTCP sender reports or abs-capture-time) the latency
- * is measured; otherwise it is estimated from buffer, decoder and round trip.
+ * The server's sender reports say which of its times a picture was captured
+ * at; what plays now, in those times, gives the measured latency. Without
+ * reports it is estimated from buffer, decoder and round trip.
  */
 export class LatencyMeter {
   #video;
   #handle = 0;
+  #display = 0; // from hand-over to the screen
   #value = 0;
-  #at = 0;
 
   constructor(video) {
     this.#video = video;
@@ -21,29 +23,53 @@ export class LatencyMeter {
 
   #arm() {
     this.#handle = this.#video.requestVideoFrameCallback((_, frame) => {
-      this.#frame(frame);
+      this.#display += 0.1 * (Math.max(0, frame.expectedDisplayTime - frame.presentationTime) - this.#display);
       this.#arm();
     });
   }
 
-  #frame(frame) {
-    if (!frame.captureTime) return;
-    const ms = frame.expectedDisplayTime - frame.captureTime;
-    if (ms <= 0 || ms > SANE_MS) return;
-    this.#value = this.#value ? this.#value + SMOOTH * (ms - this.#value) : ms;
-    this.#at = performance.now();
-  }
-
-  /** @returns {{ms: number, measured: boolean}|null} for the given summary of InboundMeter */
-  read(summary) {
-    if (this.#value && performance.now() - this.#at < 3000) return {ms: this.#value, measured: true};
+  /**
+   * @param {RTCStatsReport} report
+   * @param {object} summary of InboundMeter
+   * @returns {{ms: number, measured: boolean}|null}
+   */
+  read(report, summary) {
     const video = summary?.video;
     if (!video?.decoded) return null;
-    const frame = video.fps > 0 ? 1000 / video.fps : 33;
-    return {ms: (summary.rtt || 0) + video.bufferMs + video.decodeMs + frame, measured: false};
+    const sample = playout(report, summary.rtt || 0);
+    const measured = sample !== null;
+    const ms = measured ? sample + this.#display : estimate(video, summary.rtt || 0);
+    this.#value = this.#value ? this.#value + SMOOTH * (ms - this.#value) : ms;
+    return {ms: this.#value, measured};
+  }
+
+  /** Forgets the past: another picture plays. */
+  reset() {
+    this.#value = 0;
   }
 
   close() {
     this.#video?.cancelVideoFrameCallback?.(this.#handle);
   }
+}
+
+/** Milliseconds from capture to playout by the server's clock, or null. */
+function playout(report, rtt) {
+  let inbound = null;
+  let sender = null;
+  for (const s of report.values()) {
+    if (s.kind === 'video' && s.type === 'inbound-rtp') inbound = s;
+    if (s.kind === 'video' && s.type === 'remote-outbound-rtp') sender = s;
+  }
+  if (!inbound?.estimatedPlayoutTimestamp || !sender?.remoteTimestamp) return null;
+  let played = inbound.estimatedPlayoutTimestamp;
+  if (played > NTP_EPOCH_MS + sender.remoteTimestamp / 2) played -= NTP_EPOCH_MS;
+  const now = sender.remoteTimestamp + (inbound.timestamp - sender.timestamp) + rtt / 2;
+  const ms = now - played;
+  return ms > 0 && ms < SANE_MS ? ms : null;
+}
+
+function estimate(video, rtt) {
+  const frame = video.fps > 0 ? 1000 / video.fps : FRAME_MS;
+  return rtt + video.bufferMs + video.decodeMs + frame;
 }
