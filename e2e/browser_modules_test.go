@@ -1,0 +1,50 @@
+package e2e
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+)
+
+// TestBrowserModules runs the parsers and builders of the pages, unbundled, in
+// the browser. Every case is an expression over the named module m, and the
+// JSON that it must give.
+func TestBrowserModules(t *testing.T) {
+	sources := httptest.NewServer(http.FileServer(http.Dir("../web/src")))
+	t.Cleanup(sources.Close)
+	b := newBrowser(t)
+	b.open(sources.URL + "/icon.svg")
+
+	const links = "'</whep/a/s/sse>; rel=\"urn:x:events\"; events=\"active,layers\", <turn:h:3478?transport=udp>; rel=\"ice-server\"; username=\"u\"; credential=\"a,b;\\\\\"c\", </l>;rel=layer'"
+	tests := []struct{ name, module, expression, want string }{
+		{"links", "link", "m.parseLinks(" + links + ", 'http://h/whep/a/s').map((l) => [l.url, l.params.rel])", `[["http://h/whep/a/s/sse","urn:x:events"],["turn:h:3478?transport=udp","ice-server"],["http://h/l","layer"]]`},
+		{"quoted commas", "link", "m.linkOf(m.parseLinks(" + links + ", 'http://h/'), 'urn:x:events').params.events", `"active,layers"`},
+		{"ice servers", "link", "m.iceServers(m.parseLinks(" + links + ", 'http://h/'))", `[{"urls":"turn:h:3478?transport=udp","username":"u","credential":"a,b;\"c"}]`},
+		{"broken link header", "link", "[m.parseLinks('', 'http://h/'), m.parseLinks('<', 'http://h/'), m.parseLinks('a; rel=b', 'http://h/')]", `[[],[],[]]`},
+		{"events in pieces", "sse", "(() => { const p = new m.EventParser(); return ['event: la', 'yers\\r', '\\ndata: {\"a\":', '1}\\r\\n\\r\\n: hi\\n\\nid: 7\\ndata: x\\n\\n'].flatMap((s) => p.push(s)); })()", `[{"event":"layers","data":"{\"a\":1}","id":""},{"event":"message","data":"x","id":"7"}]`},
+		{"event without data", "sse", "new m.EventParser().push('event: a\\n\\n')", `[]`},
+		{"retry after seconds", "problem", "m.retryAfter(new Headers({'Retry-After': '3'}))", `3000`},
+		{"retry after nothing", "problem", "[m.retryAfter(new Headers()), m.retryAfter(new Headers({'Retry-After': 'soon'}))]", `[0,0]`},
+		{"temporary", "problem", "[0, 400, 401, 409, 422, 429, 503].map((s) => new m.HttpError(s, '', '', 0).temporary)", `[true,false,false,true,false,true,true]`},
+		{"fragment", "sdp", "m.fragment({ufrag: 'u', pwd: 'p', mid: '0', kind: 'audio', candidates: ['candidate:1'], complete: true})", `"a=ice-ufrag:u\r\na=ice-pwd:p\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=candidate:1\r\na=end-of-candidates\r\n"`},
+		{"stereo", "sdp", "m.stereoOpus('a=rtpmap:111 opus/48000/2\\r\\na=fmtp:111 minptime=10\\r\\n')", `"a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;stereo=1;sprop-stereo=1\r\n"`},
+		{"start bitrate without fmtp", "sdp", "m.startBitrate('a=rtpmap:96 VP8/90000\\r\\na=rtpmap:97 rtx/90000\\r\\n', 900)", `"a=rtpmap:96 VP8/90000\r\na=fmtp:96 x-google-start-bitrate=900\r\na=rtpmap:97 rtx/90000\r\n"`},
+		{"restarted answer", "sdp", "m.withIce('m=audio\\r\\na=ice-ufrag:a\\r\\na=ice-pwd:b\\r\\na=candidate:old\\r\\nm=video\\r\\na=ice-ufrag:a\\r\\na=ice-pwd:b\\r\\n', 'a=ice-ufrag:c\\r\\na=ice-pwd:d\\r\\na=candidate:new\\r\\n')", `"m=audio\r\na=ice-ufrag:c\r\na=ice-pwd:d\r\na=candidate:new\r\nm=video\r\na=ice-ufrag:c\r\na=ice-pwd:d\r\n"`},
+		{"layers, misspelt height", "layers", "m.layersOf({1: {layers: [{rid: 'q', height: 180, bitrate: 1}, {rid: 'f', heigth: 720}]}}).map((l) => [l.rid, l.height, l.active])", `[["f",720,false],["q",180,true]]`},
+		{"layers, garbage", "layers", "[m.layersOf(null), m.layersOf({}), m.layersOf({0: {layers: 1}})]", `[[],[],[]]`},
+		{"layer request", "layers", "['auto', 'q', '180p', '480', 'x', {maxWidth: 9}].map((c) => m.layerRequest(c, [{rid: 'q', height: 180}]))", `[{},{"rid":"q"},{"rid":"q"},{"maxHeight":480},{},{"maxWidth":9}]`},
+		{"simulcast", "encodings", "m.encodings({simulcast: true, height: 720, fps: 30, maxBitrate: 0}).map((e) => [e.rid, e.scaleResolutionDownBy, e.maxBitrate])", `[["q",4,150000],["h",2,500000],["f",1,2500000]]`},
+		{"one layer", "encodings", "m.encodings({simulcast: false, height: 1080, fps: 30, maxBitrate: 1e6}).map((e) => [e.rid ?? '', e.maxBitrate])", `[["",1000000]]`},
+		{"durations", "format", "[7e3, 754e3, 3723e3, 2e8].map(m.duration)", `["0:07","12:34","1:02:03","2 d 7 h"]`},
+		{"clock survives 160x90", "clock", "(() => { const big = new OffscreenCanvas(1280, 720); m.drawClock(big.getContext('2d'), 720, 1795249231113); return m.readFrame(new OffscreenCanvas(160, 90).getContext('2d'), big, 160, 90); })()", `1795249231113`},
+		{"no clock", "clock", "(() => { const c = new OffscreenCanvas(160, 90); const x = c.getContext('2d'); x.fillStyle = '#fff'; x.fillRect(0, 0, 160, 90); return m.readFrame(new OffscreenCanvas(160, 90).getContext('2d'), c, 160, 90); })()", `0`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := eval[string](b, "import('/lib/"+tt.module+".js').then((m) => JSON.stringify("+tt.expression+"))")
+			if got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
