@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -153,7 +154,8 @@ func TestTokenCommand(t *testing.T) {
 	})
 }
 
-// TestStopEndsEventStreams stops a node under a player's open event stream.
+// TestStopEndsEventStreams stops a node under a player's open event stream, which
+// ends with the event that tells the player to come back.
 func TestStopEndsEventStreams(t *testing.T) {
 	n := startNode(t, "stream.wait=true")
 	offer, err := os.ReadFile("../internal/wish/testdata/chromium-156-whep-offer.sdp")
@@ -178,7 +180,7 @@ func TestStopEndsEventStreams(t *testing.T) {
 	if session.StatusCode != http.StatusCreated {
 		t.Fatalf("POST answers %d", session.StatusCode)
 	}
-	events := send("POST", n.URL+session.Header.Get("Location")+"/sse", "application/json", `["active","viewercount"]`)
+	events := send("POST", n.URL+session.Header.Get("Location")+"/sse", "application/json", `["active","viewercount","reconnect"]`)
 	stream := send("GET", n.URL+events.Header.Get("Location"), "", "")
 	if stream.StatusCode != http.StatusOK {
 		t.Fatalf("the event stream answers %d", stream.StatusCode)
@@ -187,9 +189,10 @@ func TestStopEndsEventStreams(t *testing.T) {
 	if _, err := io.ReadFull(stream.Body, first); err != nil {
 		t.Fatal(err)
 	}
+	var rest bytes.Buffer
 	ended := make(chan error, 1)
 	go func() {
-		_, err := io.Copy(io.Discard, stream.Body)
+		_, err := io.Copy(&rest, stream.Body)
 		ended <- err
 	}()
 	begun := time.Now()
@@ -201,6 +204,9 @@ func TestStopEndsEventStreams(t *testing.T) {
 	case err := <-ended:
 		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("the event stream ended with %v", err)
+		}
+		if !strings.Contains(rest.String(), "event: reconnect") {
+			t.Errorf("the player is not told to come back: %q", rest.String())
 		}
 	case <-time.After(time.Second):
 		t.Error("the event stream is still open")

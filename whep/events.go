@@ -185,6 +185,7 @@ func (h *Handler) tell(ctx context.Context, out *eventWriter, s *session, stream
 		case <-s.Done():
 			return
 		case <-h.closed:
+			h.look(out, s, stream, es, time.Now()) // a reconnect event goes out still
 			return
 		case <-alive.C:
 			out.comment("keep-alive")

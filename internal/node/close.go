@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// Close stops the node in order, within shutdown.timeout: no new sessions, no
-// new requests, no sessions, no leases, no Redis, and last the ops port. It is
-// idempotent; Run calls it.
+// Close stops the node in order, within shutdown.timeout: no new sessions, a
+// reconnect event to the players, no new requests, no sessions, no leases, no
+// Redis, and last the ops port. It is idempotent; Run calls it.
 func (n *Node) Close() error {
 	n.closing.Do(func() { n.closed = n.close() })
 	return n.closed
@@ -28,7 +28,11 @@ func (n *Node) close() error {
 		n.cluster.registry.SetDraining(true)
 	}
 	if n.whep != nil {
-		step("whep", func() error { n.whep.Close(); return nil })
+		step("whep", func() error {
+			n.whep.Reconnect("")
+			n.whep.Close()
+			return nil
+		})
 	}
 	if n.whip != nil {
 		step("whip", func() error { n.whip.Close(); return nil })
