@@ -29,6 +29,7 @@ type root struct {
 	Token   TokenCmd   `cmd:"" help:"Make tokens."`
 	Publish PublishCmd `cmd:"" help:"Publish a clip to a WHIP endpoint."`
 	Watch   WatchCmd   `cmd:"" help:"Watch a WHEP endpoint and print statistics."`
+	Load    LoadCmd    `cmd:"" help:"Put load on a server and report what arrives."`
 	Version VersionCmd `cmd:"" help:"Print the version."`
 }
 

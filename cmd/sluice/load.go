@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/mattn/go-isatty"
+
+	"github.com/sluice-live/sluice/internal/load"
+)
+
+// LoadCmd puts load on a server and reports what arrived.
+type LoadCmd struct {
+	URL        string        `default:"http://127.0.0.1:8080" placeholder:"URL" help:"Base URL of the server."`
+	Stream     string        `default:"demo" placeholder:"NAME" help:"Stream; with several publishers -1, -2 and so on are added to it."`
+	WHIPURL    string        `name:"whip-url" placeholder:"URL" help:"Full WHIP endpoint of another server; {n} is the number of the stream."`
+	WHEPURL    string        `name:"whep-url" placeholder:"URL" help:"Full WHEP endpoint of another server; {n} is the number of the stream."`
+	Token      string        `env:"SLUICE_TOKEN" placeholder:"TOKEN" help:"Bearer token."`
+	Publishers int           `default:"1" help:"Publishers of synthetic video."`
+	NoPublish  bool          `help:"Somebody else publishes."`
+	Viewers    int           `default:"100" help:"Viewers."`
+	Probes     int           `default:"4" help:"Viewers that also decrypt and measure delay."`
+	Ramp       load.Rate     `default:"100/s" placeholder:"RATE" help:"Viewers that join each second; 0 for all at once."`
+	Duration   time.Duration `default:"30s" help:"How long to measure once all have joined."`
+	Codec      string        `default:"h264" enum:"h264,vp8" help:"Codec of the synthetic video, h264 or vp8."`
+	Bitrate    load.Bitrate  `default:"2500k" help:"Bitrate of the synthetic video."`
+	TWCC       bool          `name:"twcc" help:"Viewers send transport-cc feedback."`
+	REMB       load.Bitrate  `name:"remb" default:"0" placeholder:"BITRATE" help:"Viewers send this estimate each second."`
+	Readers    int           `default:"1" help:"Goroutines that read packets."`
+	PID        int           `name:"pid" placeholder:"PID" help:"Process of the server on this machine, for its CPU time and memory."`
+	Step       int           `placeholder:"N" help:"Search for the most viewers: add N at a time, up to --viewers, until a limit is passed."`
+	Hold       time.Duration `default:"5s" help:"How long each step of a search is measured."`
+	MaxLatency time.Duration `default:"100ms" help:"Limit of a search: p99 frame latency."`
+	MaxLoss    float64       `default:"0.5" placeholder:"PERCENT" help:"Limit of a search: loss in percent."`
+	JSON       bool          `help:"Print the report as JSON."`
+}
+
+// Help is the long help of the command.
+func (LoadCmd) Help() string {
+	return `Publishes synthetic video and watches it with many light viewers: each has an HTTP session, ICE, DTLS-SRTP and sends
+receiver reports, but its packets are counted, not decrypted. Some are probes, which decrypt and measure.
+
+CPU-seconds for each gigabit are the server's CPU time divided by what all viewers received (SRTP packets). When this
+client needs a whole core itself, its numbers say more about it than about the server. SIGINT ends early with a report.`
+}
+
+// Run implements the command.
+func (c *LoadCmd) Run(ctx context.Context, out io.Writer) error {
+	cfg := load.Config{
+		Target:     load.Target{URL: c.URL, Stream: c.Stream, WHIPURL: c.WHIPURL, WHEPURL: c.WHEPURL, Token: c.Token},
+		Publishers: c.Publishers, Viewers: c.Viewers, Probes: c.Probes, Ramp: c.Ramp, Duration: c.Duration,
+		Codec: c.Codec, Bitrate: c.Bitrate, Feedback: load.Feedback{TransportCC: c.TWCC, REMB: c.REMB},
+		Readers: c.Readers, PID: c.PID,
+	}
+	if c.Step > 0 {
+		cfg.Search = load.Search{Step: c.Step, Hold: c.Hold, MaxLatency: c.MaxLatency, MaxLoss: c.MaxLoss}
+	}
+	if c.NoPublish {
+		cfg.Publishers = 0
+	}
+	if err := cfg.Validate(); err != nil {
+		return usageError{err}
+	}
+	var progress func(load.Progress)
+	if isatty.IsTerminal(os.Stderr.Fd()) {
+		progress = newProgressLine(os.Stderr)
+	}
+	report, err := load.Run(ctx, cfg, progress)
+	if progress != nil {
+		fmt.Fprint(os.Stderr, "\r\x1b[K")
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(out).Encode(report)
+	}
+	return report.Write(out)
+}
+
+// newProgressLine rewrites one line of a terminal.
+func newProgressLine(w io.Writer) func(load.Progress) {
+	var last load.Progress
+	return func(p load.Progress) {
+		rate := 0.0
+		if d := (p.Elapsed - last.Elapsed).Seconds(); d > 0 {
+			rate = float64(p.Bytes-last.Bytes) * 8 / 1e6 / d
+		}
+		last = p
+		fmt.Fprintf(w, "\r\x1b[K%3.0fs %-10s %d of %d viewers, %d failed, %.1f Mbit/s", p.Elapsed.Seconds(), p.Phase, p.Connected, p.Wanted, p.Failed, rate)
+	}
+}
