@@ -60,7 +60,7 @@ func Bundle(src string) (map[string][]byte, error) {
 		MinifySyntax:        true,
 		Charset:             api.CharsetUTF8,
 		LegalComments:       api.LegalCommentsNone,
-		Plugins:             []api.Plugin{styleText()},
+		Plugins:             []api.Plugin{styleText(src)},
 	})
 	if len(result.Errors) > 0 {
 		return nil, errors.New(strings.Join(api.FormatMessages(result.Errors, api.FormatMessagesOptions{}), ""))
@@ -81,16 +81,18 @@ func Bundle(src string) (map[string][]byte, error) {
 
 // styleText lets a module import a style sheet as minified text, for shadow
 // roots.
-func styleText() api.Plugin {
+func styleText(src string) api.Plugin {
 	return api.Plugin{Name: "style-text", Setup: func(build api.PluginBuild) {
 		build.OnResolve(api.OnResolveOptions{Filter: `\.css$`}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
 			if args.Kind != api.ResolveJSImportStatement {
 				return api.OnResolveResult{}, nil
 			}
-			return api.OnResolveResult{Path: filepath.Join(args.ResolveDir, args.Path), Namespace: "style-text"}, nil
+			// Relative, since the hash of a chunk covers it and folders differ.
+			path, err := filepath.Rel(src, filepath.Join(args.ResolveDir, args.Path))
+			return api.OnResolveResult{Path: filepath.ToSlash(path), Namespace: "style-text"}, err
 		})
 		build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: "style-text"}, func(args api.OnLoadArgs) (api.OnLoadResult, error) {
-			body, err := os.ReadFile(args.Path)
+			body, err := os.ReadFile(filepath.Join(src, args.Path))
 			if err != nil {
 				return api.OnLoadResult{}, err
 			}

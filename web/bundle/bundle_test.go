@@ -42,6 +42,27 @@ func TestDistIsFresh(t *testing.T) {
 	}
 }
 
+// The place of the checkout leaves no trace.
+func TestBundleIsTheSameAnywhere(t *testing.T) {
+	here, err := Bundle("../src")
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := t.TempDir()
+	if err := os.CopyFS(elsewhere, os.DirFS("../src")); err != nil {
+		t.Fatal(err)
+	}
+	there, err := Bundle(elsewhere)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, body := range here {
+		if !bytes.Equal(there[name], body) {
+			t.Errorf("%s depends on the folder", name)
+		}
+	}
+}
+
 // Pages live under a strict policy: no markup from strings, no inline code.
 func TestSourcesKeepThePolicy(t *testing.T) {
 	banned := []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", " style=", " onclick="}
