@@ -28,11 +28,11 @@ type Conn struct {
 	udp    *net.UDPConn
 	reader reader
 
-	failed    atomic.Uint64
-	closed    chan struct{}
-	closing   sync.Once
-	isClosed  atomic.Bool
-	pause     time.Duration
+	failed   atomic.Uint64
+	closed   chan struct{}
+	closing  sync.Once
+	isClosed atomic.Bool
+	pause    time.Duration
 }
 
 // reader takes datagrams from a socket, as net.UDPConn.ReadFromUDPAddrPort
