@@ -85,6 +85,9 @@ type Viewer struct {
 	Layer       string    `json:"layer"`          // rid that is forwarded now
 	Target      string    `json:"target"`         // rid that it waits for; equal to Layer when settled
 	Pinned      bool      `json:"pinned"`         // the viewer chose the layer itself
+	Reason      string    `json:"reason"`         // why the viewer is at its layer
+	Estimate    int       `json:"estimate"`       // bits per second that reach it; 0: not measured
+	EstimateBy  string    `json:"estimateBy"`     // "transport-cc", "remb", "loss" or ""
 	Waiting     string    `json:"waiting"`        // why no video flows: "", "keyframe", "publisher", "codec"
 	PacketsSent uint64    `json:"packetsSent"`    // RTP, retransmissions included
 	BytesSent   uint64    `json:"bytesSent"`      // RTP header and payload

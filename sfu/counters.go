@@ -9,43 +9,61 @@ type discard struct{}
 
 func (discard) Observe(float64) {}
 
+// Kind of media, as an index of counters.
+const (
+	Video = iota
+	Audio
+	kinds
+)
+
 // Counters are totals since the SFU started.
 type Counters struct {
-	PacketsIn, BytesIn          uint64 // RTP from publishers
-	PacketsOut, BytesOut        uint64 // RTP to viewers, retransmissions included
-	Resent                      uint64 // packets sent again in answer to NACK
-	NACKsIn                     uint64 // sequence numbers that viewers asked for
-	PLIsIn, PLIsOut             uint64 // from viewers, to publishers
-	Switches                    uint64 // layer switches
-	DroppedOverrun              uint64 // packets skipped because a viewer fell behind the ring
-	DroppedLate                 uint64 // packets from before a switch that came after it
-	DroppedMalformed            uint64 // from publishers
-	DroppedDuplicate            uint64
-	ResendRefused               uint64 // packets not sent again: forgotten, or over the budget
-	CommandsDropped             uint64 // feedback lost to a busy shard
-	SessionsFailed              uint64 // ended before they connected
-	SendFailed                  uint64 // packets that could not be encrypted or handed to the kernel
+	PacketsIn, BytesIn   [kinds]uint64 // RTP from publishers
+	PacketsOut, BytesOut [kinds]uint64 // RTP to viewers, retransmissions included
+	Padding              uint64        // bytes of these that only probe a path
+	Resent               uint64        // packets sent again in answer to NACK
+	NACKsIn              uint64        // sequence numbers that viewers asked for
+	PLIsIn, PLIsOut      uint64        // from viewers, to publishers
+
+	SwitchesChosen uint64 // layer switches that a viewer asked for
+	SwitchesAuto   uint64 // and those that it did not
+
+	DroppedOverrun   uint64 // packets skipped because a viewer fell behind the ring
+	DroppedLate      uint64 // packets from before a switch that came after it
+	DroppedMalformed uint64 // from publishers
+	DroppedDuplicate uint64
+	ResendRefused    uint64 // packets not sent again: forgotten, or over the budget
+	CommandsDropped  uint64 // feedback lost to a busy shard
+	SessionsFailed   uint64 // ended before they connected
+	SendFailed       uint64 // packets that could not be encrypted or handed to the kernel
+
 	PublishersNow, ViewersNow   int64
 	SessionsPending, StreamsNow int64
 }
 
 // counters are the live form of Counters.
 type counters struct {
-	packetsIn, bytesIn, packetsOut, bytesOut           atomic.Uint64
-	resent, nacksIn, plisIn, plisOut, switches         atomic.Uint64
+	packetsIn, bytesIn, packetsOut, bytesOut           [kinds]atomic.Uint64
+	padding, resent, nacksIn, plisIn, plisOut          atomic.Uint64
+	switchesChosen, switchesAuto                       atomic.Uint64
 	overrun, late, malformed, duplicate, resendRefused atomic.Uint64
 	commandsDropped, sessionsFailed, unsealed          atomic.Uint64
 	publishers, viewers, pending                       atomic.Int64
+}
+
+func load(c *[kinds]atomic.Uint64) [kinds]uint64 {
+	return [kinds]uint64{c[Video].Load(), c[Audio].Load()}
 }
 
 // Counters returns the totals.
 func (s *SFU) Counters() Counters {
 	c := &s.counters
 	return Counters{
-		PacketsIn: c.packetsIn.Load(), BytesIn: c.bytesIn.Load(),
-		PacketsOut: c.packetsOut.Load(), BytesOut: c.bytesOut.Load(),
+		PacketsIn: load(&c.packetsIn), BytesIn: load(&c.bytesIn),
+		PacketsOut: load(&c.packetsOut), BytesOut: load(&c.bytesOut), Padding: c.padding.Load(),
 		Resent: c.resent.Load(), NACKsIn: c.nacksIn.Load(),
-		PLIsIn: c.plisIn.Load(), PLIsOut: c.plisOut.Load(), Switches: c.switches.Load(),
+		PLIsIn: c.plisIn.Load(), PLIsOut: c.plisOut.Load(),
+		SwitchesChosen: c.switchesChosen.Load(), SwitchesAuto: c.switchesAuto.Load(),
 		DroppedOverrun: c.overrun.Load(), DroppedLate: c.late.Load(),
 		DroppedMalformed: c.malformed.Load(), DroppedDuplicate: c.duplicate.Load(),
 		ResendRefused: c.resendRefused.Load(), CommandsDropped: c.commandsDropped.Load(),

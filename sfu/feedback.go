@@ -18,9 +18,9 @@ type reception struct {
 // 17 packets.
 const maxNACKPairs = 64
 
-// readFeedback turns a viewer's RTCP into commands for its shard until the
-// session ends.
-func (v *Viewer) readFeedback(sender *webrtc.RTPSender) {
+// readFeedback hands the RTCP of one of a viewer's tracks over until the session
+// ends.
+func (v *Viewer) readFeedback(sender *webrtc.RTPSender, take func(rtcp.Packet)) {
 	buf := make([]byte, maxPacket)
 	for {
 		n, _, err := sender.Read(buf)
@@ -32,8 +32,15 @@ func (v *Viewer) readFeedback(sender *webrtc.RTPSender) {
 			continue
 		}
 		for _, p := range packets {
-			v.feedback(p)
+			take(p)
 		}
+	}
+}
+
+// transport takes only what may come under the SSRC of any stream.
+func (v *Viewer) transport(p rtcp.Packet) {
+	if cc, ok := p.(*rtcp.TransportLayerCC); ok {
+		v.shard.offer(command{kind: noteTransport, viewer: v, transport: cc})
 	}
 }
 
@@ -43,6 +50,10 @@ func (v *Viewer) feedback(p rtcp.Packet) {
 		if p.MediaSSRC == v.video.ssrc {
 			v.shard.offer(command{kind: answerNACK, viewer: v, nacks: p.Nacks[:min(len(p.Nacks), maxNACKPairs)]})
 		}
+	case *rtcp.TransportLayerCC:
+		v.transport(p)
+	case *rtcp.ReceiverEstimatedMaximumBitrate:
+		v.shard.offer(command{kind: noteREMB, viewer: v, remb: float64(p.Bitrate)})
 	case *rtcp.PictureLossIndication:
 		if p.MediaSSRC == v.video.ssrc {
 			v.wantKeyframe()

@@ -56,6 +56,14 @@ type rate struct {
 	frameRate              float64
 }
 
+// kind is the index of counters.
+func (l *layer) kind() int {
+	if l.codec.Video() {
+		return Video
+	}
+	return Audio
+}
+
 // active reports whether packets arrive.
 func (l *layer) active(now int64) bool {
 	last := l.lastArrival.Load()
@@ -79,9 +87,7 @@ func (l *layer) askKeyframe(now int64) {
 	if last != 0 && now-last < keyframeInterval {
 		return
 	}
-	if last > 0 {
-		l.obeys.Store(obeysNo) // the last request went unanswered
-	}
+	l.judge(now)
 	if !l.asked.CompareAndSwap(last, now) {
 		return
 	}
@@ -89,6 +95,25 @@ func (l *layer) askKeyframe(now int64) {
 	case l.request <- l:
 	default: // the publisher's goroutine is busy with earlier ones; asked again later
 	}
+}
+
+// judge notes that a request has gone unanswered.
+func (l *layer) judge(now int64) {
+	if asked := l.asked.Load(); asked > 0 && now-asked >= keyframeInterval {
+		l.obeys.Store(obeysNo)
+	}
+}
+
+// test finds out whether the publisher answers keyframe requests, so that the
+// first viewer need not.
+func (l *layer) test(now int64) {
+	if !l.codec.Video() || l.obeys.Load() != obeysUnknown || !l.active(now) {
+		return
+	}
+	if l.asked.Load() == 0 {
+		l.askKeyframe(now)
+	}
+	l.judge(now)
 }
 
 // sawKeyframe notes an answer to a request.

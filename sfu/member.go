@@ -6,6 +6,9 @@ import (
 
 func newMember(v *Viewer, w wire, want sluice.LayerChoice, now int64) *member {
 	m := &member{viewer: v, want: want}
+	if d, ok := w.(*directWire); ok {
+		m.estimate = d.estimate
+	}
 	if v.video != nil {
 		m.video = &outlet{track: v.video, wire: w, refilled: now, tokens: burstPackets * paceUnit}
 	}
@@ -26,7 +29,11 @@ func (sh *shard) describe() []sluice.Viewer {
 
 func (m *member) snapshot() sluice.Viewer {
 	out := m.viewer.snapshot()
-	out.Pinned = m.want.RID != ""
+	out.Pinned, out.Reason = m.want.RID != "", m.reason
+	if m.estimate != nil {
+		path := m.estimate.State()
+		out.Estimate, out.EstimateBy = path.Bitrate, path.Source
+	}
 	out.NACKs, out.PLIs, out.Resent = m.nacks, m.plis, m.resent
 	out.Loss, out.JitterMS, out.RTTMS = m.reception.loss, m.reception.jitterMS, float64(m.reception.rtt)/1e6
 	for _, o := range []*outlet{m.video, m.audio} {

@@ -210,11 +210,15 @@ func parseRTPMap(pt, value string) (format, bool) {
 	return f, true
 }
 
+// maxNACKs is how often a publisher is asked for one packet. The interceptor
+// does not see packets that come back on an RTX stream, and would go on.
+const maxNACKs = 4
+
 // publisherInterceptors ask a publisher for lost packets and report what
 // arrived. Viewers have none: their shard does that work.
 func publisherInterceptors() (*interceptor.Registry, error) {
 	registry := &interceptor.Registry{}
-	generator, err := nack.NewGeneratorInterceptor()
+	generator, err := nack.NewGeneratorInterceptor(nack.GeneratorMaxNacksPerPacket(maxNACKs))
 	if err != nil {
 		return nil, err
 	}

@@ -39,10 +39,12 @@ type outlet struct {
 	current *layer // shown; nil: nothing
 	format  *trackFormat
 	cursor  uint64 // ring index of its next packet
+	begun   int64  // when it was begun
 
 	wanted *layer // to be shown; equal to current when settled
 	from   uint64 // ring head of wanted when the wait for it began
 	since  int64  // when that was
+	chosen bool   // the viewer asked for it
 
 	tokens   int64 // packets that may be sent now, times paceUnit
 	refilled int64
@@ -166,6 +168,7 @@ func (o *outlet) mayStart(l *layer, index uint64, now int64) bool {
 func (o *outlet) begin(sh *shard, l *layer, index uint64) {
 	first := l.ring.At(index)
 	if first == nil {
+		o.from = l.ring.Head()
 		return
 	}
 	edge := first
@@ -177,10 +180,18 @@ func (o *outlet) begin(sh *shard, l *layer, index uint64) {
 		Descriptor: first.Descriptor, Elapsed: o.elapsed(l, edge),
 	})
 	if o.current != nil && o.current != l {
-		sh.sfu.counters.switches.Add(1)
+		o.countSwitch(sh)
 	}
 	hold(&o.current, l)
-	o.cursor, o.format = index, o.track.format(l)
+	o.cursor, o.format, o.begun = index, o.track.format(l), sh.now
+}
+
+func (o *outlet) countSwitch(sh *shard) {
+	if o.chosen {
+		sh.sfu.counters.switchesChosen.Add(1)
+	} else {
+		sh.sfu.counters.switchesAuto.Add(1)
+	}
 }
 
 // elapsed is the time from the newest packet sent to edge, in clock ticks. It is
@@ -214,16 +225,16 @@ func (o *outlet) send(sh *shard, p *ring.Packet) {
 		o.newest.layer, o.newest.timestamp, o.newest.arrival = o.current, p.Timestamp, p.Arrival
 	}
 	o.line.Sent(out, &p.Descriptor)
-	o.count(sh, h, p)
+	o.count(sh, o.current.kind(), len(p.Payload))
+	o.resend.earn(rtpHeaderBytes + len(p.Payload))
 }
 
-func (o *outlet) count(sh *shard, h *rtp.Header, p *ring.Packet) {
-	n := uint64(rtpHeaderBytes + len(p.Payload))
+func (o *outlet) count(sh *shard, kind int, payload int) {
+	n := uint64(rtpHeaderBytes + payload)
 	o.packets++
 	o.bytes += n
-	sh.packets++
-	sh.bytes += n
-	o.resend.earn(n)
+	sh.packets[kind]++
+	sh.bytes[kind] += n
 }
 
 // rtpHeaderBytes is the RTP header without extensions.

@@ -226,7 +226,7 @@ func TestLayerSwitchIsContinuous(t *testing.T) {
 		}
 	}
 	continuous(t, b.out.packets)
-	if n := b.sh.sfu.counters.switches.Load(); n < 9 {
+	if n := b.sh.sfu.Counters().SwitchesAuto + b.sh.sfu.Counters().SwitchesChosen; n < 9 {
 		t.Errorf("%d switches counted", n)
 	}
 }

@@ -88,8 +88,9 @@ func (r *reader) take(n int) bool {
 		first := r.layer.gop.Swap(r.frameIndex+1) == 0
 		r.fresh = r.fresh || first
 	}
-	r.sfu.counters.packetsIn.Add(1)
-	r.sfu.counters.bytesIn.Add(uint64(n))
+	kind := r.layer.kind()
+	r.sfu.counters.packetsIn[kind].Add(1)
+	r.sfu.counters.bytesIn[kind].Add(uint64(n))
 	return true
 }
 

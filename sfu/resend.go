@@ -1,12 +1,12 @@
 package sfu
 
 import (
-	"encoding/binary"
 	"time"
 
 	"github.com/pion/rtp"
 
 	"github.com/sluice-live/sluice/sfu/internal/rewrite"
+	"github.com/sluice-live/sluice/sfu/internal/ring"
 )
 
 const (
@@ -30,6 +30,7 @@ type resender struct {
 	budget  int64 // bytes; resendReserve more than what was earned
 	history []resent
 	seq     uint16 // next sequence number on the RTX stream
+	turn    uint64 // which recent packet the next padding repeats
 	header  rtp.Header
 }
 
@@ -40,7 +41,7 @@ type resent struct {
 	times uint8
 }
 
-func (r *resender) earn(bytes uint64) {
+func (r *resender) earn(bytes int) {
 	r.budget = min(r.budget+int64(bytes)/resendShare, resendReserve)
 }
 
@@ -82,21 +83,27 @@ func (o *outlet) again(sh *shard, seq uint16, rtt, now int64) bool {
 		return false
 	}
 	h := &o.resend.header
-	h.Version, h.Marker, h.Timestamp = 2, p.Marker, out.Timestamp
+	*h = rtp.Header{Version: 2, Marker: p.Marker, Timestamp: out.Timestamp}
 	payload := sh.payload(piece, p)
 	if o.track.rtxSSRC != 0 && format.rtx != 0 {
 		h.SSRC, h.PayloadType, h.SequenceNumber = o.track.rtxSSRC, format.rtx, o.resend.seq
 		o.resend.seq++
-		binary.BigEndian.PutUint16(sh.rtx[:], seq)
-		payload = sh.rtx[:2+copy(sh.rtx[2:], payload)]
+		payload = sh.retransmission(seq, payload)
 	} else {
 		h.SSRC, h.PayloadType, h.SequenceNumber = o.track.ssrc, format.pt, seq
 	}
 	o.wire.write(sh, o.track, h, payload)
-	n := uint64(rtpHeaderBytes + len(payload))
-	o.packets++
-	o.bytes += n
-	sh.packets++
-	sh.bytes += n
+	o.count(sh, Video, len(payload))
 	return true
+}
+
+// repeat returns a packet of the current piece as RTX payload, with its
+// timestamp. ok is false when the viewer has not been sent it.
+func (o *outlet) repeat(sh *shard, p *ring.Packet) (payload []byte, timestamp uint32, ok bool) {
+	piece := o.line.Current()
+	out, ok := piece.Map(rewrite.Packet{Seq: p.Seq, Timestamp: p.Timestamp})
+	if !ok {
+		return nil, 0, false
+	}
+	return sh.retransmission(uint16(out.Seq), sh.payload(piece, p)), out.Timestamp, true
 }

@@ -1,13 +1,16 @@
 package sfu
 
 import (
+	"encoding/binary"
 	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
 
 	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/sfu/internal/choice"
 	"github.com/sluice-live/sluice/sfu/internal/egress"
+	"github.com/sluice-live/sluice/sfu/internal/estimate"
 	"github.com/sluice-live/sluice/sfu/internal/rewrite"
 	"github.com/sluice-live/sluice/sfu/internal/ring"
 )
@@ -40,10 +43,13 @@ type shard struct {
 	first   int // who is served first; rotates, so that nobody is always last
 	menu    menu
 
-	packets, bytes, late uint64 // since the last flush to the SFU's counters
-	patched, rtx         [maxPacket + 2]byte
-	plain                [maxPacket + 2 + rtpHeaderBytes]byte
-	batch                *egress.Batch
+	packets, bytes [kinds]uint64 // since the last flush to the SFU's counters
+	late, padding  uint64
+	now            int64 // of this round
+	probing        bool  // what is sent now belongs to a probe
+	patched, rtx   [maxPacket + 2]byte
+	plain          [maxPacket + 2 + rtpHeaderBytes]byte
+	batch          *egress.Batch
 }
 
 // member is a viewer as its shard knows it.
@@ -56,6 +62,9 @@ type member struct {
 	nacks, plis  uint64
 	resent       uint64
 	reception    reception
+	estimate     *estimate.Estimator // of the path; nil when there is nothing to choose
+	choice       choice.State
+	reason       string // why it has its layer
 }
 
 // command is what others ask of a shard.
@@ -66,6 +75,8 @@ type command struct {
 	want      sluice.LayerChoice
 	nacks     []rtcp.NackPair
 	reception reception
+	transport *rtcp.TransportLayerCC
+	remb      float64
 	reply     chan<- []sluice.Viewer
 }
 
@@ -78,6 +89,8 @@ const (
 	answerNACK
 	wantKeyframe
 	noteReception
+	noteTransport
+	noteREMB
 	describe
 )
 
@@ -157,6 +170,7 @@ func (sh *shard) run() {
 			return
 		}
 		now := sh.sfu.now()
+		sh.now = now
 		if sh.stale.Swap(false) || housekeep {
 			sh.housekeep(now)
 		}
@@ -184,6 +198,9 @@ func (sh *shard) forward(now int64) (backlog bool) {
 		if m.video != nil && m.video.forward(sh, now) {
 			backlog = true
 		}
+		if m.probe(sh, now) {
+			backlog = true
+		}
 		if !m.joined && m.video != nil && m.video.packets > 0 {
 			m.joined = true
 			sh.sfu.deps.JoinTime.Observe(time.Since(m.viewer.since).Seconds())
@@ -200,18 +217,23 @@ func (sh *shard) flush() {
 		sh.batch.Failed = 0
 		sh.sfu.counters.unsealed.Add(failed)
 	}
-	if sh.packets == 0 && sh.late == 0 {
+	if sh.packets == [kinds]uint64{} && sh.late == 0 {
 		return
 	}
 	c := &sh.sfu.counters
-	c.packetsOut.Add(sh.packets)
-	c.bytesOut.Add(sh.bytes)
+	for kind := range kinds {
+		c.packetsOut[kind].Add(sh.packets[kind])
+		c.bytesOut[kind].Add(sh.bytes[kind])
+	}
 	c.late.Add(sh.late)
-	sh.packets, sh.bytes, sh.late = 0, 0, 0
+	c.padding.Add(sh.padding)
+	sh.packets, sh.bytes, sh.late, sh.padding = [kinds]uint64{}, [kinds]uint64{}, 0, 0
 	for _, m := range sh.members[:min(1, len(sh.members))] {
 		if m.video != nil && m.video.current != nil {
-			delay := sh.sfu.now() - m.video.newest.arrival
-			sh.sfu.deps.ForwardDelay.Observe(float64(delay) / 1e9)
+			o := m.video
+			if o.newest.arrival > o.begun { // not out of the cache
+				sh.sfu.deps.ForwardDelay.Observe(float64(sh.sfu.now()-o.newest.arrival) / 1e9)
+			}
 		}
 	}
 }
@@ -226,6 +248,13 @@ func (sh *shard) payload(piece *rewrite.Piece[*layer], p *ring.Packet) []byte {
 	b := sh.patched[:copy(sh.patched[:], p.Payload)]
 	p.Descriptor.Patch(b, picture, tl0)
 	return b
+}
+
+// retransmission returns the payload of an RTX packet (RFC 4588 section 4),
+// valid until the next call.
+func (sh *shard) retransmission(seq uint16, payload []byte) []byte {
+	binary.BigEndian.PutUint16(sh.rtx[:], seq)
+	return sh.rtx[:2+copy(sh.rtx[2:], payload)]
 }
 
 // housekeep chooses layers, asks again for keyframes that are waited for, and
@@ -303,6 +332,9 @@ func (sh *shard) apply(c command) {
 		}
 	case noteReception:
 		m.reception = c.reception
+		m.heed(sh, c, now)
+	case noteTransport, noteREMB:
+		m.heed(sh, c, now)
 	}
 }
 

@@ -59,6 +59,11 @@ func (t *track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, e
 			codec: c, fmtp: p.SDPFmtpLine, pt: uint8(p.PayloadType), rtx: rtx[strconv.Itoa(int(p.PayloadType))],
 		})
 	}
+	if t.kind == webrtc.RTPCodecTypeVideo && t.rtxSSRC == 0 {
+		// A packet sent again in place must be the same to the last bit: one
+		// AES-GCM nonce must not protect two headers.
+		t.twccID = 0
+	}
 	if first == nil {
 		return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/sluice-live/sluice/sfu/internal/egress"
+	"github.com/sluice-live/sluice/sfu/internal/ingress"
 )
 
 // tcpWriteBuffer bounds what waits for a slow ICE-TCP peer, in bytes; more is
@@ -59,7 +60,7 @@ func listen(ctx context.Context, cfg Config, log *slog.Logger) (*transport, erro
 		return nil, errors.Join(err, conn.Close())
 	}
 	pionLog := newPionLog(log)
-	t := &transport{udp: conn, socket: socket, udpMux: ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Logger: pionLog.NewLogger("mux")})}
+	t := &transport{udp: conn, socket: socket, udpMux: ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: ingress.NewConn(conn), Logger: pionLog.NewLogger("mux")})}
 	if listener != nil {
 		t.tcpMux = ice.NewTCPMuxDefault(ice.TCPMuxParams{
 			Listener: listener, Logger: pionLog.NewLogger("tcpmux"), ReadBufferSize: 64, WriteBufferSize: tcpWriteBuffer,

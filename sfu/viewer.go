@@ -18,8 +18,9 @@ type Viewer struct {
 	*session
 	stream       *stream
 	shard        *shard
-	video, audio *track // nil when not offered
-	sender       *webrtc.RTPSender
+	video, audio *track            // nil when not offered
+	sender       *webrtc.RTPSender // of the video
+	audioSender  *webrtc.RTPSender
 	rtcp         rtcpWriter
 	readers      sync.WaitGroup
 
@@ -71,7 +72,7 @@ func (st *stream) admit() error {
 // place in the stream.
 func (v *Viewer) prepare() error {
 	var err error
-	if v.audio, _, err = v.addTrack(webrtc.RTPCodecTypeAudio); err != nil {
+	if v.audio, v.audioSender, err = v.addTrack(webrtc.RTPCodecTypeAudio); err != nil {
 		return err
 	}
 	if v.video, v.sender, err = v.addTrack(webrtc.RTPCodecTypeVideo); err != nil {
@@ -133,7 +134,10 @@ func (v *Viewer) join() {
 	v.added = true
 	v.shard.do(command{kind: addViewer, viewer: v, wire: v.newWire(), want: v.want})
 	if v.sender != nil {
-		v.readers.Go(func() { v.readFeedback(v.sender) })
+		v.readers.Go(func() { v.readFeedback(v.sender, v.feedback) })
+		if v.audioSender != nil && v.video.twccID != 0 {
+			v.readers.Go(func() { v.readFeedback(v.audioSender, v.transport) })
+		}
 	}
 	v.log.Info("viewer connected", "after", time.Since(v.since).Round(time.Millisecond))
 }

@@ -8,7 +8,13 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/sluice-live/sluice/sfu/internal/estimate"
 )
+
+// startBitrate is what a path is taken to carry, in bits per second, until it
+// has been measured.
+const startBitrate = 4_000_000
 
 // wire carries a viewer's RTP to the network. Only the viewer's shard uses it.
 type wire interface {
@@ -29,9 +35,11 @@ func (pionWire) write(_ *shard, t *track, h *rtp.Header, payload []byte) {
 // Pion must never send RTP of the same session: two senders with one key would
 // break AES-GCM.
 type directWire struct {
-	crypt  *srtp.Context
-	to     atomic.Pointer[netip.AddrPort]
-	header rtp.Header // scratch of crypt
+	crypt    *srtp.Context
+	to       atomic.Pointer[netip.AddrPort]
+	header   rtp.Header          // scratch of crypt
+	estimate *estimate.Estimator // told of every packet; nil without transport-wide feedback
+	next     uint16              // transport-wide sequence number
 }
 
 // newWire chooses how a connected viewer is sent to.
@@ -55,6 +63,9 @@ func (v *Viewer) newWire() wire {
 	}
 	v.log.Debug("send directly", "to", to)
 	w := &directWire{crypt: crypt}
+	if v.video.twccID != 0 {
+		w.estimate = estimate.New(estimate.Config{Start: startBitrate})
+	}
 	w.to.Store(&to)
 	ice.OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
 		if to, ok := remoteOf(pair); ok && pair.Remote.Protocol == webrtc.ICEProtocolUDP {
@@ -71,8 +82,14 @@ func remoteOf(pair *webrtc.ICECandidatePair) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(addr, pair.Remote.Port), err == nil
 }
 
-func (w *directWire) write(sh *shard, _ *track, h *rtp.Header, payload []byte) {
-	n := marshal(sh.plain[:], h, payload)
+func (w *directWire) write(sh *shard, t *track, h *rtp.Header, payload []byte) {
+	n := marshal(sh.plain[:], h)
+	if w.estimate != nil && t.twccID != 0 {
+		n = number(sh.plain[:], t.twccID, w.next)
+		w.estimate.Sent(w.next, n+len(payload), sh.now, sh.probing)
+		w.next++
+	}
+	n += copy(sh.plain[n:], payload)
 	sealed, err := w.crypt.EncryptRTP(sh.batch.Space()[:0], sh.plain[:n], &w.header)
 	if err != nil {
 		sh.sfu.counters.unsealed.Add(1)
@@ -81,10 +98,25 @@ func (w *directWire) write(sh *shard, _ *track, h *rtp.Header, payload []byte) {
 	sh.batch.Add(*w.to.Load(), len(sealed))
 }
 
-// marshal writes a packet without extensions (RFC 3550 section 5.1) and returns
-// its size.
-func marshal(b []byte, h *rtp.Header, payload []byte) int {
+// extensionBytes is the room of one header extension of two bytes, padded.
+const extensionBytes = 8
+
+// number adds the header extension with the transport-wide sequence number (RFC
+// 8285 section 4.2) to a fixed header, and returns the size of both.
+func number(b []byte, id uint8, seq uint16) int {
+	b[0] |= 1 << 4
+	e := b[rtpHeaderBytes:]
+	e[0], e[1], e[2], e[3] = 0xbe, 0xde, 0, 1
+	e[4], e[5], e[6], e[7] = id<<4|1, byte(seq>>8), byte(seq), 0
+	return rtpHeaderBytes + extensionBytes
+}
+
+// marshal writes the fixed header (RFC 3550 section 5.1) and returns its size.
+func marshal(b []byte, h *rtp.Header) int {
 	b[0] = 2 << 6
+	if h.Padding {
+		b[0] |= 1 << 5
+	}
 	b[1] = h.PayloadType
 	if h.Marker {
 		b[1] |= 1 << 7
@@ -92,5 +124,5 @@ func marshal(b []byte, h *rtp.Header, payload []byte) int {
 	binary.BigEndian.PutUint16(b[2:], h.SequenceNumber)
 	binary.BigEndian.PutUint32(b[4:], h.Timestamp)
 	binary.BigEndian.PutUint32(b[8:], h.SSRC)
-	return rtpHeaderBytes + copy(b[rtpHeaderBytes:], payload)
+	return rtpHeaderBytes
 }

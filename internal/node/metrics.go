@@ -18,25 +18,34 @@ type counted struct {
 // counts names the totals of the media plane.
 func counts() []counted {
 	const (
-		packets = "RTP packets, retransmissions included, by direction: in is from publishers, out is to viewers."
-		bytes   = "Bytes of RTP header and payload, by direction."
+		packets = "RTP packets, retransmissions included, by kind and direction: in is from publishers, out is to viewers."
+		bytes   = "Bytes of RTP header and payload, by kind and direction."
+		changes = "Changes of the layer that a viewer gets, by cause: viewer (it asked) or estimate."
 		plis    = "Keyframe requests: in is from viewers, out is to publishers."
 		drops   = "Packets that were not forwarded, by reason."
 	)
 	in, out := obs.Labels{"direction": "in"}, obs.Labels{"direction": "out"}
+	flow := func(kind, direction string) obs.Labels { return obs.Labels{"kind": kind, "direction": direction} }
 	reason := func(r string) obs.Labels { return obs.Labels{"reason": r} }
 	return []counted{
-		{"sluice_rtp_packets_total", packets, in, func(c sfu.Counters) uint64 { return c.PacketsIn }},
-		{"sluice_rtp_packets_total", packets, out, func(c sfu.Counters) uint64 { return c.PacketsOut }},
-		{"sluice_rtp_bytes_total", bytes, in, func(c sfu.Counters) uint64 { return c.BytesIn }},
-		{"sluice_rtp_bytes_total", bytes, out, func(c sfu.Counters) uint64 { return c.BytesOut }},
+		{"sluice_rtp_packets_total", packets, flow("video", "in"), func(c sfu.Counters) uint64 { return c.PacketsIn[sfu.Video] }},
+		{"sluice_rtp_packets_total", packets, flow("audio", "in"), func(c sfu.Counters) uint64 { return c.PacketsIn[sfu.Audio] }},
+		{"sluice_rtp_packets_total", packets, flow("video", "out"), func(c sfu.Counters) uint64 { return c.PacketsOut[sfu.Video] }},
+		{"sluice_rtp_packets_total", packets, flow("audio", "out"), func(c sfu.Counters) uint64 { return c.PacketsOut[sfu.Audio] }},
+		{"sluice_rtp_bytes_total", bytes, flow("video", "in"), func(c sfu.Counters) uint64 { return c.BytesIn[sfu.Video] }},
+		{"sluice_rtp_bytes_total", bytes, flow("audio", "in"), func(c sfu.Counters) uint64 { return c.BytesIn[sfu.Audio] }},
+		{"sluice_rtp_bytes_total", bytes, flow("video", "out"), func(c sfu.Counters) uint64 { return c.BytesOut[sfu.Video] }},
+		{"sluice_rtp_bytes_total", bytes, flow("audio", "out"), func(c sfu.Counters) uint64 { return c.BytesOut[sfu.Audio] }},
+		{"sluice_probe_bytes_total", "Bytes sent only to find out what a path carries.", out, func(c sfu.Counters) uint64 { return c.Padding }},
+		{"sluice_send_failed_total", "Packets that could not be encrypted or handed to the kernel.", out, func(c sfu.Counters) uint64 { return c.SendFailed }},
 		{"sluice_pli_total", plis, in, func(c sfu.Counters) uint64 { return c.PLIsIn }},
 		{"sluice_pli_total", plis, out, func(c sfu.Counters) uint64 { return c.PLIsOut }},
 		{"sluice_nack_total", "Packets that viewers asked for again.", in, func(c sfu.Counters) uint64 { return c.NACKsIn }},
 		{"sluice_rtx_packets_total", "Packets sent again to viewers.", out, func(c sfu.Counters) uint64 { return c.Resent }},
 		{"sluice_rtx_refused_total", "Packets asked for and not sent again: forgotten, or over the viewer's budget.", nil,
 			func(c sfu.Counters) uint64 { return c.ResendRefused }},
-		{"sluice_layer_switches_total", "Changes of the layer that a viewer gets.", nil, func(c sfu.Counters) uint64 { return c.Switches }},
+		{"sluice_layer_switches_total", changes, obs.Labels{"cause": "viewer"}, func(c sfu.Counters) uint64 { return c.SwitchesChosen }},
+		{"sluice_layer_switches_total", changes, obs.Labels{"cause": "estimate"}, func(c sfu.Counters) uint64 { return c.SwitchesAuto }},
 		{"sluice_rtp_dropped_total", drops, reason("overrun"), func(c sfu.Counters) uint64 { return c.DroppedOverrun }},
 		{"sluice_rtp_dropped_total", drops, reason("late"), func(c sfu.Counters) uint64 { return c.DroppedLate }},
 		{"sluice_rtp_dropped_total", drops, reason("malformed"), func(c sfu.Counters) uint64 { return c.DroppedMalformed }},

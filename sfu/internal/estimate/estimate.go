@@ -1,0 +1,143 @@
+package estimate
+
+import (
+	"math"
+	"time"
+)
+
+// Config bounds the estimate, in bits per second. The zero value means 50k, 50M
+// and 1M.
+type Config struct{ Min, Max, Start int }
+
+func (c Config) withDefaults() Config {
+	if c.Min <= 0 {
+		c.Min = 50_000
+	}
+	if c.Max <= 0 {
+		c.Max = 50_000_000
+	}
+	c.Max = max(c.Max, c.Min)
+	if c.Start <= 0 {
+		c.Start = 1_000_000
+	}
+	c.Start = min(max(c.Start, c.Min), c.Max)
+	return c
+}
+
+// State is what the estimator knows.
+type State struct {
+	Bitrate  int           // target, bits per second
+	Received int           // acknowledged throughput of the last 500 ms, bits per second
+	Queue    time.Duration // standing queue on the path above its base delay
+	Overuse  bool          // more is sent right now than the path carries
+	Loss     float64       // fraction lost in about the last second, 0 to 1
+	Source   string        // "transport-cc", "remb", "loss" or "none"
+}
+
+// Where the target comes from.
+const (
+	sourceNone      = "none"
+	sourceTransport = "transport-cc"
+	sourceREMB      = "remb"
+	sourceLoss      = "loss"
+)
+
+const (
+	millisecond = int64(1000) // in microseconds
+	second      = 1000 * millisecond
+
+	// fresh is how long transport-wide feedback outranks other reports.
+	fresh = 5 * second
+	// rembFresh is how long a REMB outranks receiver reports.
+	rembFresh = 10 * second
+	// silence is how long packets may go unreported before the target falls.
+	silence = 2500 * millisecond
+	// silenceStep is the time between two cuts while reports stay out.
+	silenceStep = 500 * millisecond
+)
+
+// Estimator is the estimate for one viewer. Use New. It must not be copied, nor
+// used by two goroutines at once.
+type Estimator struct {
+	config  Config
+	history *history // made when the first packet is sent
+
+	target   float64
+	source   string
+	feedback feedbackClock
+	acked    throughput
+	losses   lossWindow
+	floor    delayFloor
+	trend    trendline
+	control  control
+	probe    probe
+	reports  reports
+
+	heard   int64 // when feedback last acknowledged something
+	unheard int64 // when the first packet since then was sent; 0: none was
+	newest  int64 // when the packet acknowledged last was sent
+	muted   int64 // when silence last cut the target
+}
+
+// New makes an estimator that starts at config.Start.
+func New(config Config) *Estimator {
+	config = config.withDefaults()
+	e := &Estimator{config: config, target: float64(config.Start), source: sourceNone}
+	e.trend.init()
+	return e
+}
+
+// Sent notes a packet that carries transport-wide sequence number seq, of size
+// bytes as the path sees it, sent at now (monotonic nanoseconds). probe tells
+// padding that was sent because ProbeBudget asked for it.
+func (e *Estimator) Sent(seq uint16, size int, now int64, probe bool) {
+	if e.history == nil {
+		e.history = new(history)
+	}
+	at := now / 1000
+	if e.unheard == 0 {
+		e.unheard = at
+	} else if at-e.unheard > silence {
+		e.onSilence(at)
+	}
+	var cluster uint8
+	if e.probe.stage == probeSending {
+		cluster = e.probe.onSent(size, at, probe)
+	}
+	e.history.put(seq, size, at, cluster)
+}
+
+// onSilence lowers the target while nothing at all is heard of what is sent
+// (the idea of RFC 8083 section 4.1, in steps rather than by a stop).
+func (e *Estimator) onSilence(now int64) {
+	if e.source != sourceTransport || now-e.muted < silenceStep {
+		return
+	}
+	e.muted = now
+	e.setTarget(e.target * 0.8)
+}
+
+// State returns the present estimate.
+func (e *Estimator) State() State {
+	s := State{
+		Bitrate: int(e.target),
+		Source:  e.source,
+		Loss:    e.losses.fraction(),
+		Queue:   time.Duration(e.floor.queue()) * time.Microsecond,
+		Overuse: e.control.overuse,
+	}
+	if e.source == sourceREMB || e.source == sourceLoss {
+		s.Loss = e.reports.loss
+		return s
+	}
+	s.Received = int(e.acked.long())
+	return s
+}
+
+// setTarget moves the target, within the bounds.
+func (e *Estimator) setTarget(bitrate float64) {
+	if math.IsNaN(bitrate) {
+		return
+	}
+	e.target = min(max(bitrate, float64(e.config.Min)), float64(e.config.Max))
+}

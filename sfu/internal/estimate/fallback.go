@@ -1,0 +1,118 @@
+package estimate
+
+import "math"
+
+const (
+	// slowGrowth is a second's increase near the rate at which loss set in.
+	slowGrowth = 1.01
+	lossGrowth = 1.05
+	nearCut    = 0.9
+	// cutTime is the time between two cuts for loss, at least.
+	cutTime = 700 * millisecond
+	// slowQueue is the growth of the round trip that counts as overuse.
+	slowQueue = 200 * millisecond
+)
+
+// reports is what receivers without transport-wide feedback tell.
+type reports struct {
+	loss    float64
+	remb    float64 // 0: none yet
+	rembAt  int64
+	limit   float64 // what loss allows, beside a REMB; 0: everything
+	cut     float64 // the rate at which loss last set in; 0: never
+	cutAt   int64
+	updated int64
+}
+
+// REMB takes a receiver's own estimate (draft-alvestrand-rmcat-remb-03). It
+// counts while there is no transport-wide feedback. Any value is safe.
+func (e *Estimator) REMB(bitsPerSecond float64, now int64) {
+	at := now / 1000
+	if math.IsNaN(bitsPerSecond) || e.transportFresh(at) {
+		return
+	}
+	r := &e.reports
+	r.remb = min(max(bitsPerSecond, float64(e.config.Min)), float64(e.config.Max))
+	r.rembAt = at
+	e.fallBack(sourceREMB)
+	e.followREMB()
+}
+
+// Report takes a receiver report (RFC 3550 section 6.4.1): the fraction lost and
+// the round trip in nanoseconds, 0 when unknown. It counts while there is no
+// transport-wide feedback, which tells both better.
+func (e *Estimator) Report(loss float64, rtt int64, now int64) {
+	at := now / 1000
+	if math.IsNaN(loss) || e.transportFresh(at) {
+		return
+	}
+	r := &e.reports
+	r.loss = min(max(loss, 0), 1)
+	remb := r.remb > 0 && at-r.rembAt < rembFresh
+	if remb {
+		e.fallBack(sourceREMB)
+	} else {
+		e.fallBack(sourceLoss)
+	}
+	if rtt > 0 && rtt/1000 < maxLeap {
+		e.floor.add(at, rtt/1000)
+		e.floor.close(at)
+	}
+	elapsed := float64(min(max(at-r.updated, 0), second)) / float64(second)
+	r.updated = at
+	e.control.overuse = r.loss > lossHigh || e.floor.queue() > slowQueue
+	switch {
+	case e.control.overuse && at-r.cutAt >= cutTime:
+		r.cut, r.cutAt = e.target, at
+		r.limit = min(e.target*(1-r.loss/2), e.target*0.95)
+	case r.loss < lossLow:
+		r.grow(e.target, elapsed)
+	}
+	if remb {
+		e.followREMB()
+	} else if r.limit > 0 {
+		e.setTarget(r.limit)
+		r.limit = e.target
+	}
+}
+
+// grow lets the limit rise (section 6 of draft-ietf-rmcat-gcc-02), slowly near
+// the rate at which loss set in.
+func (r *reports) grow(target, elapsed float64) {
+	if r.limit == 0 {
+		r.limit = target
+	}
+	factor := lossGrowth
+	if r.cut > 0 && r.limit > nearCut*r.cut {
+		factor = slowGrowth
+	}
+	r.limit *= math.Pow(factor, elapsed)
+	if r.limit > 1.2*r.cut {
+		r.cut = 0
+	}
+}
+
+// followREMB takes the receiver's estimate, less what loss forbids.
+func (e *Estimator) followREMB() {
+	r := &e.reports
+	if r.limit > 0 && r.cut > 0 {
+		e.setTarget(min(r.remb, r.limit))
+		return
+	}
+	r.limit = 0
+	e.setTarget(r.remb)
+}
+
+// transportFresh reports whether transport-wide feedback still counts.
+func (e *Estimator) transportFresh(now int64) bool {
+	return e.source == sourceTransport && now-e.heard < fresh
+}
+
+// fallBack changes the source. The filters of transport-wide feedback start over
+// if it returns.
+func (e *Estimator) fallBack(source string) {
+	if e.source == sourceTransport {
+		e.forgetTiming()
+	}
+	e.source = source
+}

@@ -1,0 +1,259 @@
+package estimate
+
+const (
+	// A cluster lasts probeTime, longer when a low rate makes few packets.
+	probeTime    = 30 * millisecond
+	probeTimeMax = 40 * millisecond
+	probePackets = 8
+	// probeAhead is how far padding may run ahead of the cluster's rate, and
+	// probeBehind how much of what is late is made up for at once.
+	probeAhead  = 2 * millisecond
+	probeBehind = 10 * millisecond
+	// probeReach bounds a probe by the rate known to fit, so that a failed one
+	// leaves a queue of 90 ms at most.
+	probeReach = 4
+	// probeQueue is a queue that no probe excuses.
+	probeQueue = 150 * millisecond
+	// probeDrain is how long after a cluster its queue may stand.
+	probeDrain = 150 * millisecond
+	// probeWait is how long the reports about a cluster are waited for.
+	probeWait = second
+	// probeLate is how much later than others a packet may arrive.
+	probeLate = 100 * millisecond
+
+	// Times until the next probe: after success, after a result that tells
+	// nothing, after a decrease; after failure it doubles from backoff.
+	probeAgain    = 200 * millisecond
+	probeUnclear  = 500 * millisecond
+	probeAfterCut = second
+	backoff       = 2 * second
+	backoffMax    = 5 * second
+	// probeBlame is how soon after a success a decrease proves it wrong.
+	probeBlame = 3 * second
+
+	// A cluster was carried when it arrived at this share of its sending rate.
+	probeCarried = 0.9
+	// probeSaturated is what a cluster that was not carried is taken for.
+	probeSaturated = 0.85
+	// maxQueueToProbe is the queue above which there is no room to look for.
+	maxQueueToProbe = 30 * millisecond
+)
+
+type probeStage uint8
+
+const (
+	probeIdle probeStage = iota
+	probeSending
+	probeWaiting // for the reports
+)
+
+// probe is a burst of packets at a higher rate, to see whether it gets through.
+type probe struct {
+	stage   probeStage
+	cluster uint8
+	rate    float64
+	start   int64
+	end     int64 // when the last packet of the newest cluster was sent
+
+	sent, bytes, last int // packets; bytes; bytes of the last packet
+	begun             int64
+
+	arrived, lost int
+	half          [2]half // of the cluster's time
+	first, final  int64   // arrivals
+
+	next      int64 // no probe before
+	failures  int   // in a row
+	succeeded int64 // when a probe last raised the target
+}
+
+// half is what is known of one half of a cluster.
+type half struct {
+	count int
+	least int64 // delay
+	sent  int64 // when the packet with the least delay was sent
+}
+
+// CanProbe reports whether a probe may start: reports flow, no queue stands, and
+// the time set by the results before has passed.
+func (e *Estimator) CanProbe(now int64) bool {
+	at := now / 1000
+	p := &e.probe
+	return e.source == sourceTransport && at-e.heard < second && !e.control.overuse &&
+		p.stage == probeIdle && at >= p.next && e.floor.queue()-e.floor.noise() < maxQueueToProbe
+}
+
+// StartProbe begins a cluster at target bits per second, media included, or at
+// four times what is known to fit when that is less. It does nothing unless
+// CanProbe, or when the target is no more than the present one.
+func (e *Estimator) StartProbe(target int, now int64) {
+	rate := min(float64(target), float64(e.config.Max), probeReach*max(e.target, e.acked.long()))
+	if !e.CanProbe(now) || rate <= e.target {
+		return
+	}
+	p := &e.probe
+	*p = probe{
+		stage: probeSending, cluster: p.cluster%maxClusters + 1, rate: rate, start: now / 1000, end: now / 1000,
+		next: p.next, failures: p.failures, succeeded: p.succeeded,
+	}
+}
+
+// Probing reports whether a cluster is being sent: ask for ProbeBudget every few
+// milliseconds.
+func (e *Estimator) Probing() bool { return e.probe.stage == probeSending }
+
+// ProbeBudget returns how many bytes of padding the cluster wants at now, beside
+// the media that Sent has told of; 0 when none.
+func (e *Estimator) ProbeBudget(now int64) (bytes int) {
+	p := &e.probe
+	if p.stage != probeSending {
+		return 0
+	}
+	elapsed := now/1000 - p.start
+	if elapsed > probeTimeMax || elapsed > probeTime && p.sent >= probePackets {
+		p.stage = probeWaiting
+		if p.sent == 0 {
+			p.stage = probeIdle
+		}
+		return 0
+	}
+	perMicrosecond := p.rate / 8 / float64(second)
+	due := perMicrosecond*float64(elapsed+probeAhead) - float64(p.bytes)
+	return int(max(min(due, perMicrosecond*float64(probeBehind)), 0))
+}
+
+// onSent adds a packet to the open cluster and returns the cluster's number.
+func (p *probe) onSent(size int, now int64, padding bool) uint8 {
+	if !padding && now-p.start > probeTimeMax {
+		p.stage = probeWaiting // the padding was never sent
+		return 0
+	}
+	if p.sent == 0 {
+		p.begun = now
+	}
+	p.sent++
+	p.bytes += size
+	p.last, p.end = size, now
+	return p.cluster
+}
+
+// covers reports whether a packet met the queue that the newest cluster may have
+// made.
+func (p *probe) covers(sent int64) bool {
+	return p.cluster != 0 && sent >= p.start && sent <= p.end+probeDrain
+}
+
+func (p *probe) onLost(r *record) {
+	if p.stage != probeIdle && r.cluster() == p.cluster {
+		p.lost++
+	}
+}
+
+func (p *probe) onArrived(r *record, sent, delay int64, late bool) {
+	if p.stage == probeIdle || r.cluster() != p.cluster {
+		return
+	}
+	if late {
+		p.lost--
+	}
+	if at := sent + delay; p.arrived == 0 {
+		p.first, p.final = at, at
+	} else {
+		p.first, p.final = min(p.first, at), max(p.final, at)
+	}
+	p.arrived++
+	h := &p.half[0]
+	if sent-p.begun > probeTime/2 {
+		h = &p.half[1]
+	}
+	if h.count == 0 || delay < h.least {
+		h.least, h.sent = delay, sent
+	}
+	h.count++
+}
+
+// concludeProbe judges the cluster when all of it is reported.
+func (e *Estimator) concludeProbe(now int64) {
+	p := &e.probe
+	if p.stage == probeSending && now-p.start > probeTimeMax+probeTime {
+		p.stage = probeWaiting // nobody asks for the budget
+	}
+	if p.stage != probeWaiting || !p.told(now, e.control.rtt) {
+		return
+	}
+	p.stage = probeIdle
+	carried, ok := p.carried(e.floor.noise())
+	if !ok {
+		p.next = now + probeUnclear
+		return
+	}
+	rate := p.measured()
+	tooMuchLost := float64(p.lost) > float64(p.sent)*(0.2+e.losses.fraction())
+	switch {
+	case carried >= probeCarried && !tooMuchLost:
+		p.failures, p.next, p.succeeded = 0, now+probeAgain, now
+		e.raise(rate * carried)
+	case tooMuchLost:
+		p.fail(now)
+	default:
+		p.fail(now)
+		capacity := rate * carried
+		if p.final > p.first {
+			capacity = min(capacity, rate*float64(p.end-p.begun)/float64(p.final-p.first))
+		}
+		capacity *= float64(p.arrived) / float64(p.arrived+p.lost)
+		e.raise(probeSaturated * capacity)
+		e.control.observe(capacity, now)
+	}
+}
+
+// told reports whether no more will be heard of the cluster: all has arrived, or
+// what is called lost had time to come late.
+func (p *probe) told(now, rtt int64) bool {
+	since := now - p.end
+	return p.arrived >= p.sent || since >= probeWait || p.arrived+p.lost >= p.sent && since >= rtt+probeLate
+}
+
+// raise lifts the target to what a probe has shown to fit.
+func (e *Estimator) raise(bitrate float64) {
+	if bitrate > e.target {
+		e.control.capacity = 0
+		e.setTarget(bitrate)
+	}
+}
+
+// measured is the rate at which the cluster was sent.
+func (p *probe) measured() float64 {
+	if p.end <= p.begun {
+		return 0
+	}
+	return float64(p.bytes-p.last) * 8 * float64(second) / float64(p.end-p.begun)
+}
+
+// carried is the cluster's receiving rate over its sending rate. It is taken
+// from the growth of the least delay from one half of the cluster to the other,
+// which jitter disturbs less than the first and last arrival, less what jitter
+// alone may make of it. ok is false when too little was reported.
+func (p *probe) carried(noise int64) (ratio float64, ok bool) {
+	a, b := p.half[0], p.half[1]
+	if a.count < 2 || b.count < 2 || p.arrived+p.lost < p.sent*4/5 || b.sent <= a.sent {
+		return 0, false
+	}
+	apart := float64(b.sent - a.sent)
+	grown := apart + float64(max(b.least-a.least-noise, 0))
+	return apart / grown, true
+}
+
+func (p *probe) fail(now int64) {
+	p.next = now + min(backoff<<min(p.failures, 4), backoffMax)
+	p.failures++
+}
+
+// onDecrease puts probing off, longer when it was a probe that misled.
+func (p *probe) onDecrease(now int64) {
+	if p.succeeded != 0 && now-p.succeeded < probeBlame {
+		p.succeeded = 0
+		p.fail(now)
+	}
+	p.next = max(p.next, now+probeAfterCut)
+}
