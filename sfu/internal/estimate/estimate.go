@@ -46,6 +46,8 @@ const (
 	millisecond = int64(1000) // in microseconds
 	second      = 1000 * millisecond
 
+	// maxSize is the largest packet that is counted in full.
+	maxSize = 1<<16 - 1
 	// fresh is how long transport-wide feedback outranks other reports.
 	fresh = 5 * second
 	// rembFresh is how long a REMB outranks receiver reports.
@@ -94,6 +96,7 @@ func (e *Estimator) Sent(seq uint16, size int, now int64, probe bool) {
 	if e.history == nil {
 		e.history = new(history)
 	}
+	size = min(max(size, 0), maxSize)
 	at := now / 1000
 	if e.unheard == 0 {
 		e.unheard = at
@@ -128,6 +131,7 @@ func (e *Estimator) State() State {
 	}
 	if e.source == sourceREMB || e.source == sourceLoss {
 		s.Loss = e.reports.loss
+		s.Queue = time.Duration(e.reports.queue) * time.Microsecond
 		return s
 	}
 	s.Received = int(e.acked.long())

@@ -16,6 +16,8 @@ const (
 // reports is what receivers without transport-wide feedback tell.
 type reports struct {
 	loss    float64
+	queue   int64   // what the last two round trips had above their base
+	rtt     int64   // the last round trip; 0: unknown
 	remb    float64 // 0: none yet
 	rembAt  int64
 	limit   float64 // what loss allows, beside a REMB; 0: everything
@@ -54,13 +56,10 @@ func (e *Estimator) Report(loss float64, rtt int64, now int64) {
 	} else {
 		e.fallBack(sourceLoss)
 	}
-	if rtt > 0 && rtt/1000 < maxLeap {
-		e.floor.add(at, rtt/1000)
-		e.floor.close(at)
-	}
+	e.roundTrip(rtt/1000, at)
 	elapsed := float64(min(max(at-r.updated, 0), second)) / float64(second)
 	r.updated = at
-	e.control.overuse = r.loss > lossHigh || e.floor.queue() > slowQueue
+	e.control.overuse = r.loss > lossHigh || r.queue > slowQueue
 	switch {
 	case e.control.overuse && at-r.cutAt >= cutTime:
 		r.cut, r.cutAt = e.target, at
@@ -74,6 +73,22 @@ func (e *Estimator) Report(loss float64, rtt int64, now int64) {
 		e.setTarget(r.limit)
 		r.limit = e.target
 	}
+}
+
+// roundTrip learns the queue from round trips: the lesser of two counts, so that
+// a single late report means nothing.
+func (e *Estimator) roundTrip(rtt, now int64) {
+	if rtt <= 0 || rtt >= maxLeap {
+		return
+	}
+	r := &e.reports
+	e.floor.add(now, rtt)
+	e.floor.close(now)
+	if r.rtt == 0 {
+		r.rtt = rtt
+	}
+	r.queue = max(min(rtt, r.rtt)-e.floor.base(), 0)
+	r.rtt = rtt
 }
 
 // grow lets the limit rise (section 6 of draft-ietf-rmcat-gcc-02), slowly near
@@ -113,6 +128,7 @@ func (e *Estimator) transportFresh(now int64) bool {
 func (e *Estimator) fallBack(source string) {
 	if e.source == sourceTransport {
 		e.forgetTiming()
+		e.control.overuse = false
 	}
 	e.source = source
 }

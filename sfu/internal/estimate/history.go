@@ -29,9 +29,10 @@ type history struct {
 	newest  uint16
 }
 
+// put remembers a packet of 0 to maxSize bytes.
 func (h *history) put(seq uint16, size int, now int64, cluster uint8) {
 	h.records[seq%historySize] = record{
-		at: uint32(now), size: uint16(min(max(size, 0), 1<<16-1)),
+		at: uint32(now), size: uint16(size),
 		lap: uint8(seq >> lapShift), marks: markSent | cluster<<clusterShift,
 	}
 	h.newest = seq

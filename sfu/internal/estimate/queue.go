@@ -88,15 +88,20 @@ func (f *delayFloor) queue() int64 {
 	if !f.known {
 		return 0
 	}
-	base := f.minima[0]
-	for _, m := range f.minima[1:] {
-		base = min(base, m)
-	}
 	least := f.now.least
 	if f.now.count < recentSample {
 		least = min(least, f.before.least)
 	}
-	return max(least-base, 0)
+	return max(least-f.base(), 0)
+}
+
+// base is the least delay of some 30 s; the floor must be known.
+func (f *delayFloor) base() int64 {
+	base := f.minima[0]
+	for _, m := range f.minima[1:] {
+		base = min(base, m)
+	}
+	return base
 }
 
 // noise is the queue that jitter alone may feign. It is taken from the second
