@@ -31,6 +31,8 @@ type LoadCmd struct {
 	TWCC       bool          `name:"twcc" help:"Viewers send transport-cc feedback."`
 	REMB       load.Bitrate  `name:"remb" default:"0" placeholder:"BITRATE" help:"Viewers send this estimate each second."`
 	Readers    int           `default:"1" help:"Goroutines that read packets."`
+	GRO        bool          `name:"gro" default:"true" negatable:"" help:"Take packets that the server sent as one as one. On loopback that saves the server the work of cutting them, which a network card may do."`
+	Coalesce   time.Duration `default:"0s" help:"Rest between reads: fewer wake-ups, for client and server. Delays are measured by the kernel and do not grow."`
 	PID        int           `name:"pid" placeholder:"PID" help:"Process of the server on this machine, for its CPU time and memory."`
 	Step       int           `placeholder:"N" help:"Search for the most viewers: add N at a time, up to --viewers, until a limit is passed."`
 	Hold       time.Duration `default:"5s" help:"How long each step of a search is measured."`
@@ -54,7 +56,7 @@ func (c *LoadCmd) Run(ctx context.Context, out io.Writer) error {
 		Target:     load.Target{URL: c.URL, Stream: c.Stream, WHIPURL: c.WHIPURL, WHEPURL: c.WHEPURL, Token: c.Token},
 		Publishers: c.Publishers, Viewers: c.Viewers, Probes: c.Probes, Ramp: c.Ramp, Duration: c.Duration,
 		Codec: c.Codec, Bitrate: c.Bitrate, Feedback: load.Feedback{TransportCC: c.TWCC, REMB: c.REMB},
-		Readers: c.Readers, PID: c.PID,
+		Reading: load.Reading{Readers: c.Readers, GRO: c.GRO, Coalesce: c.Coalesce}, PID: c.PID,
 	}
 	if c.Step > 0 {
 		cfg.Search = load.Search{Step: c.Step, Hold: c.Hold, MaxLatency: c.MaxLatency, MaxLoss: c.MaxLoss}

@@ -21,7 +21,7 @@ type Config struct {
 	Codec      string // H264 or VP8
 	Bitrate    Bitrate
 	Feedback   Feedback
-	Readers    int // goroutines that read; 0: one
+	Reading    Reading
 	PID        int // of the server, for its CPU time and memory; 0: unknown
 	Search     Search
 }
@@ -40,6 +40,13 @@ type Target struct {
 type Feedback struct {
 	TransportCC bool
 	REMB        Bitrate // 0: none
+}
+
+// Reading is how packets are read.
+type Reading struct {
+	Readers  int           // goroutines; 0: one
+	GRO      bool          // take what the server sent as one as one; on loopback it saves the server the cutting
+	Coalesce time.Duration // rest between reads; 0: read at once
 }
 
 // Search adds viewers in steps until the server no longer keeps up. The zero
@@ -91,7 +98,7 @@ const leastBitrate = 50_000
 // Validate says what cannot be run.
 func (c Config) Validate() error {
 	switch {
-	case c.Publishers < 0 || c.Viewers < 0 || c.Probes < 0 || c.Readers < 0:
+	case c.Publishers < 0 || c.Viewers < 0 || c.Probes < 0 || c.Reading.Readers < 0:
 		return errors.New("numbers of publishers, viewers, probes and readers cannot be negative")
 	case c.Publishers+c.Viewers == 0:
 		return errors.New("neither publishers nor viewers: nothing to do")

@@ -94,8 +94,8 @@ func (r *run) open() error {
 	if r.identity, err = newIdentity(); err != nil {
 		return err
 	}
-	for range max(r.cfg.Readers, 1) {
-		reactor, err := newReactor()
+	for range max(r.cfg.Reading.Readers, 1) {
+		reactor, err := newReactor(r.cfg.Reading)
 		if err != nil {
 			return err
 		}

@@ -12,9 +12,10 @@ import (
 
 const (
 	messagesAtOnce = 64
-	wholeBytes     = 2048 // of a datagram that is read whole
-	headBytes      = 384  // of one whose payload is not wanted: all STUN and RTCP, and the head of RTP
-	controlBytes   = 64
+	wholeBytes     = 1 << 16           // of a datagram, or of many that the kernel hands over as one
+	bufferStride   = wholeBytes + 1088 // so that buffers do not share cache sets
+	headBytes      = 384               // of a datagram whose payload is not wanted: all STUN and RTCP, and the head of RTP
+	controlBytes   = 128
 	eventsAtOnce   = 256
 	receiveBuffer  = 1 << 20
 	sendBuffer     = 1 << 20
@@ -40,19 +41,22 @@ type message struct {
 type poller struct {
 	epoll   int
 	waker   int // an eventfd
-	sockets map[int32]*socket
+	gro     bool
+	sockets []*socket // by descriptor
 	events  [eventsAtOnce]unix.EpollEvent
 
 	messages [messagesAtOnce]message
 	vectors  [messagesAtOnce]unix.Iovec
 	names    [messagesAtOnce]unix.RawSockaddrInet6
 	controls [messagesAtOnce][controlBytes]byte
-	buffers  [messagesAtOnce][wholeBytes]byte
+	buffers  []byte
 	limit    int // bytes read of a datagram
 }
 
-func newPoller() (*poller, error) {
-	p := &poller{sockets: map[int32]*socket{}}
+// newPoller makes a poller; gro lets the kernel hand datagrams that were sent
+// as one over as one.
+func newPoller(gro bool) (*poller, error) {
+	p := &poller{gro: gro, buffers: make([]byte, messagesAtOnce*bufferStride)}
 	var err error
 	if p.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
@@ -70,7 +74,7 @@ func newPoller() (*poller, error) {
 		h.Iov = &p.vectors[i]
 		h.SetIovlen(1)
 		h.Control = &p.controls[i][0]
-		p.vectors[i].Base = &p.buffers[i][0]
+		p.vectors[i].Base = &p.buffers[i*bufferStride]
 	}
 	p.ready(messagesAtOnce)
 	return p, nil
@@ -88,9 +92,11 @@ func (p *poller) ready(n int) {
 func (p *poller) close() error {
 	var errs []error
 	for _, s := range p.sockets {
-		errs = append(errs, unix.Close(s.fd))
+		if s != nil {
+			errs = append(errs, unix.Close(s.fd))
+		}
 	}
-	clear(p.sockets)
+	p.sockets = nil
 	return errors.Join(append(errs, unix.Close(p.waker), unix.Close(p.epoll))...)
 }
 
@@ -118,7 +124,13 @@ func (p *poller) open(local netip.Addr, r receiver) (*socket, error) {
 	if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
 		return nil, errors.Join(fmt.Errorf("epoll: %w", err), unix.Close(fd))
 	}
-	p.sockets[int32(fd)] = s
+	for len(p.sockets) <= fd {
+		p.sockets = append(p.sockets, nil)
+	}
+	p.sockets[fd] = s
+	if p.gro {
+		_ = unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1) // without it they come one by one
+	}
 	return s, nil
 }
 
@@ -166,7 +178,7 @@ func (s *socket) send(b []byte, to netip.AddrPort) error {
 
 // drop closes a socket.
 func (p *poller) drop(s *socket) error {
-	delete(p.sockets, int32(s.fd))
+	p.sockets[s.fd] = nil
 	return unix.Close(s.fd)
 }
 
@@ -192,7 +204,7 @@ func (p *poller) wait(timeout time.Duration) error {
 			_, _ = unix.Read(p.waker, b[:]) // only empties it
 			continue
 		}
-		if s := p.sockets[fd]; s != nil {
+		if s := p.sockets[fd]; s != nil { // not dropped meanwhile
 			p.drain(s, now)
 		}
 	}
@@ -204,12 +216,7 @@ func (p *poller) drain(s *socket, now int64) {
 	for {
 		n := p.read(s)
 		for i := range n {
-			size := int(p.messages[i].size)
-			at := now
-			if used := p.messages[i].header.Controllen; used > 0 {
-				at = arrival(p.controls[i][:used], now)
-			}
-			s.receiver.receive(p.buffers[i][:min(size, p.limit)], size, address(&p.names[i]), at)
+			p.hand(s, i, now)
 		}
 		p.ready(n)
 		if n < messagesAtOnce {
@@ -218,9 +225,25 @@ func (p *poller) drain(s *socket, now int64) {
 	}
 }
 
+// hand hands the i-th message over, in datagrams.
+func (p *poller) hand(s *socket, i int, now int64) {
+	size := int(p.messages[i].size)
+	at, segment := now, size
+	if used := p.messages[i].header.Controllen; used > 0 {
+		at, segment = parseControl(p.controls[i][:used], now, size)
+	}
+	from := address(&p.names[i])
+	b := p.buffers[i*bufferStride:][:min(size, p.limit)]
+	for size > segment {
+		s.receiver.receive(b[:segment], segment, from, at)
+		b, size = b[segment:], size-segment
+	}
+	s.receiver.receive(b, size, from, at)
+}
+
 func (p *poller) read(s *socket) int {
 	limit := headBytes
-	if s.whole {
+	if s.whole || p.gro {
 		limit = wholeBytes
 	}
 	if limit != p.limit {
@@ -245,15 +268,26 @@ func address(name *unix.RawSockaddrInet6) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(name.Addr), name.Port>>8|name.Port<<8)
 }
 
-// arrival is the kernel's time stamp among the control messages, or now.
-func arrival(control []byte, now int64) int64 {
-	if len(control) < unix.CmsgLen(int(unsafe.Sizeof(unix.Timespec{}))) {
-		return now
+// parseControl reads from the control messages when a message arrived, and how
+// large the datagrams in it are.
+func parseControl(control []byte, now int64, size int) (at int64, segment int) {
+	at, segment = now, size
+	for len(control) >= unix.SizeofCmsghdr {
+		h := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
+		data := unix.CmsgLen(0)
+		length := int(h.Len)
+		if length < data || length > len(control) {
+			break
+		}
+		switch {
+		case h.Level == unix.SOL_SOCKET && h.Type == unix.SCM_TIMESTAMPNS && length >= data+int(unsafe.Sizeof(unix.Timespec{})):
+			at = (*unix.Timespec)(unsafe.Pointer(&control[data])).Nano()
+		case h.Level == unix.SOL_UDP && h.Type == unix.UDP_GRO && length >= data+4:
+			if n := int(*(*int32)(unsafe.Pointer(&control[data]))); n > 0 {
+				segment = n
+			}
+		}
+		control = control[min(unix.CmsgSpace(length-data), len(control)):]
 	}
-	h := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
-	if h.Level != unix.SOL_SOCKET || h.Type != unix.SCM_TIMESTAMPNS {
-		return now
-	}
-	ts := (*unix.Timespec)(unsafe.Pointer(&control[unix.CmsgLen(0)]))
-	return ts.Nano()
+	return at, segment
 }

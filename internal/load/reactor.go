@@ -26,7 +26,8 @@ type visited interface{ visit(now int64) }
 // reactor is one goroutine that reads the sockets of many peers, and owns all
 // state of what arrives there.
 type reactor struct {
-	poller *poller
+	poller   *poller
+	coalesce time.Duration
 
 	mu     sync.Mutex
 	todo   []func()
@@ -41,12 +42,12 @@ type reactor struct {
 }
 
 // newReactor starts a reactor; close ends it.
-func newReactor() (*reactor, error) {
-	p, err := newPoller()
+func newReactor(cfg Reading) (*reactor, error) {
+	p, err := newPoller(cfg.GRO)
 	if err != nil {
 		return nil, err
 	}
-	r := &reactor{poller: p, done: make(chan struct{})}
+	r := &reactor{poller: p, coalesce: cfg.Coalesce, done: make(chan struct{})}
 	go r.run()
 	return r, nil
 }
@@ -67,6 +68,9 @@ func (r *reactor) run() {
 		}
 		if r.err = r.poller.wait(visitInterval); r.err != nil {
 			return
+		}
+		if r.coalesce > 0 {
+			time.Sleep(r.coalesce)
 		}
 		if now := time.Now().UnixNano(); now >= r.visitAt {
 			r.visit(now)
