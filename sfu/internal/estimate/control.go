@@ -109,7 +109,7 @@ func (e *Estimator) decrease(now int64) {
 	if now-c.decreased < min(max(c.rtt, 50*millisecond), 300*millisecond) {
 		return
 	}
-	received := e.acked.short()
+	received := e.acked.busy()
 	if !e.acked.steady() {
 		received = e.target
 	}

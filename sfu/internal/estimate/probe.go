@@ -28,6 +28,7 @@ const (
 	probeAfterCut = second
 	backoff       = 2 * second
 	backoffMax    = 5 * second
+	backoffMisled = 8 * second // after a success that a decrease proved wrong
 	// probeBlame is how soon after a success a decrease proves it wrong.
 	probeBlame = 3 * second
 
@@ -35,6 +36,8 @@ const (
 	probeCarried = 0.9
 	// probeSaturated is what a cluster that was not carried is taken for.
 	probeSaturated = 0.85
+	// maxOvershoot is how far a result may exceed the rate that was asked for.
+	maxOvershoot = 1.2
 	// maxQueueToProbe is the queue above which there is no room to look for.
 	maxQueueToProbe = 30 * millisecond
 )
@@ -191,12 +194,12 @@ func (e *Estimator) concludeProbe(now int64) {
 	tooMuchLost := float64(p.lost) > float64(p.sent)*(0.2+e.losses.fraction())
 	switch {
 	case carried >= probeCarried && !tooMuchLost:
-		p.failures, p.next, p.succeeded = 0, now+probeAgain, now
+		p.next, p.succeeded = now+probeAgain, now
 		e.raise(rate * carried)
 	case tooMuchLost:
-		p.fail(now)
+		p.fail(now, backoffMax)
 	default:
-		p.fail(now)
+		p.fail(now, backoffMax)
 		capacity := rate * carried
 		if p.final > p.first {
 			capacity = min(capacity, rate*float64(p.end-p.begun)/float64(p.final-p.first))
@@ -222,12 +225,14 @@ func (e *Estimator) raise(bitrate float64) {
 	}
 }
 
-// measured is the rate at which the cluster was sent.
+// measured is the rate at which the cluster was sent, or little more than what it
+// was to be when a burst of media fell into it: so short a burst proves nothing.
 func (p *probe) measured() float64 {
 	if p.end <= p.begun {
 		return 0
 	}
-	return float64(p.bytes-p.last) * 8 * float64(second) / float64(p.end-p.begun)
+	rate := float64(p.bytes-p.last) * 8 * float64(second) / float64(p.end-p.begun)
+	return min(rate, p.rate*maxOvershoot)
 }
 
 // carried is the cluster's receiving rate over its sending rate. It is taken
@@ -244,8 +249,12 @@ func (p *probe) carried(noise int64) (ratio float64, ok bool) {
 	return apart / grown, true
 }
 
-func (p *probe) fail(now int64) {
-	p.next = now + min(backoff<<min(p.failures, 4), backoffMax)
+// fail puts the next probe off, longer each time until a success has stood.
+func (p *probe) fail(now, longest int64) {
+	if p.succeeded != 0 && now-p.succeeded >= probeBlame {
+		p.succeeded, p.failures = 0, 0
+	}
+	p.next = now + min(backoff<<min(p.failures, 4), longest)
 	p.failures++
 }
 
@@ -253,7 +262,7 @@ func (p *probe) fail(now int64) {
 func (p *probe) onDecrease(now int64) {
 	if p.succeeded != 0 && now-p.succeeded < probeBlame {
 		p.succeeded = 0
-		p.fail(now)
+		p.fail(now, backoffMisled)
 	}
 	p.next = max(p.next, now+probeAfterCut)
 }

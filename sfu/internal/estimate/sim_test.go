@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-const seeds = 12
+const seeds = 5
 
 // free is a link that carries everything.
 func free() link { return link{rate: 20e6, base: 20 * millisecond} }

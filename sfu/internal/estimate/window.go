@@ -3,8 +3,10 @@ package estimate
 // Throughput is counted in buckets of the receiver's clock.
 const (
 	bucketTime   = 32 * millisecond
-	longBuckets  = 16 // 512 ms
-	shortBuckets = 8  // 256 ms
+	longBuckets  = 16      // 512 ms
+	shortBuckets = 8       // 256 ms
+	briefBuckets = 4       // 128 ms
+	briefRate    = 600_000 // six full packets
 	minSpan      = 100 * millisecond
 )
 
@@ -40,8 +42,15 @@ func (t *throughput) add(arrival int64, size int) {
 // long is the rate over about 500 ms.
 func (t *throughput) long() float64 { return t.rate(longBuckets) }
 
-// short is the rate over about 250 ms: that of the link while it is busy.
-func (t *throughput) short() float64 { return t.rate(shortBuckets) }
+// busy is the rate of the link while a queue stands: that over about 250 ms, or
+// over 130 ms when the link was idle before, if enough arrived to tell.
+func (t *throughput) busy() float64 {
+	short, brief := t.rate(shortBuckets), t.rate(briefBuckets)
+	if brief < briefRate {
+		return short
+	}
+	return max(short, brief)
+}
 
 func (t *throughput) rate(buckets int64) float64 {
 	if !t.begun {
