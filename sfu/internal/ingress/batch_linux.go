@@ -36,6 +36,7 @@ type batch struct {
 	raw   syscall.RawConn
 	fill  func(fd uintptr) bool // receive, bound once
 	errno syscall.Errno         // its result
+	ask   int                   // how many messages it asks for: one after a wait, when more are rarely there
 
 	messages [maxMessages]message // the argument of recvmmsg, laid out once
 	vectors  [maxMessages]unix.Iovec
@@ -71,7 +72,10 @@ func newBatch(udp *net.UDPConn) reader {
 	}); err != nil || missing {
 		return nil
 	}
-	r := &batch{raw: raw, control: make([]byte, maxMessages*controlBytes), arena: make([]byte, maxMessages*messageBytes)}
+	r := &batch{
+		raw: raw, ask: maxMessages,
+		control: make([]byte, maxMessages*controlBytes), arena: make([]byte, maxMessages*messageBytes),
+	}
 	r.fill = r.receive
 	for i := range r.messages {
 		r.vectors[i].Base = &r.arena[i*messageBytes]
@@ -122,12 +126,13 @@ func (r *batch) read(b []byte) (int, netip.AddrPort, error) {
 func (r *batch) receive(fd uintptr) bool {
 	for {
 		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.messages[0])),
-			maxMessages, unix.MSG_DONTWAIT, 0, 0)
+			uintptr(r.ask), unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
-			r.count, r.errno = int(n), 0
+			r.count, r.errno, r.ask = int(n), 0, maxMessages
 			return true
 		case unix.EAGAIN:
+			r.ask = 1
 			return false
 		case unix.EINTR:
 		default:
