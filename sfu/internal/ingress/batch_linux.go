@@ -16,10 +16,8 @@ const (
 	// datagram, or a run of them from one sender that the kernel joined.
 	maxMessages = 32
 	// messageBytes holds the longest message: the kernel joins no more than a
-	// datagram can hold. The odd end keeps the starts of messages from sharing
-	// one set of the processor's cache. Memory that no message reaches is never
-	// touched.
-	messageBytes = 1<<16 + 1<<11 + 1<<6
+	// datagram can hold. Memory that no message reaches is never touched.
+	messageBytes = 1 << 16
 	// controlBytes has room for the UDP_GRO control message and for a few that
 	// the socket's maker may have asked for.
 	controlBytes = 128
