@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,14 +33,14 @@ type terms struct {
 // termsFor returns what suits a session. Transport-wide feedback costs more than
 // the media of a viewer; so only viewers that have layers to choose from are
 // asked for it, the others for the cheap REMB.
-func termsFor(r role, layered bool) terms {
+func termsFor(r role, layers []*layer) terms {
 	switch {
 	case r == publishing:
 		return terms{
 			feedback:   []string{"nack", "nack pli", "ccm fir", "transport-cc"},
 			extensions: []string{sdp.SDESMidURI, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI, sdp.TransportCCURI},
 		}
-	case layered:
+	case len(layers) != 1: // several, or not known yet
 		return terms{
 			feedback:   []string{"nack", "nack pli", "ccm fir", "transport-cc"},
 			extensions: []string{sdp.TransportCCURI},
@@ -78,10 +79,11 @@ func (o *offered) section(kind string) *sdp.MediaDescription {
 	return nil
 }
 
-// mediaEngine registers exactly what the offer holds and we know, with the
-// offer's payload types and parameters: the answer then mirrors the offer, and
-// any H.264 profile is matched.
-func (o *offered) mediaEngine(t terms) (*webrtc.MediaEngine, error) {
+// mediaEngine registers what is offered and we know, with the offer's payload
+// types and parameters, so that any H.264 profile is matched. What is left out
+// is taken out of the offer too: Pion's work grows with the square of the
+// formats. A viewer gets one format of each codec, like those of layers.
+func (o *offered) mediaEngine(t terms, r role, layers []*layer) (*webrtc.MediaEngine, error) {
 	engine := &webrtc.MediaEngine{}
 	for _, m := range o.desc.MediaDescriptions {
 		kind := webrtc.NewRTPCodecType(m.MediaName.Media)
@@ -89,6 +91,9 @@ func (o *offered) mediaEngine(t terms) (*webrtc.MediaEngine, error) {
 			continue
 		}
 		codecs := offeredCodecs(m, t.feedback)
+		if r == viewing {
+			codecs = onePerCodec(codecs, layers)
+		}
 		if len(codecs) == 0 {
 			return nil, sluice.Errorf(sluice.CodeUnprocessable, "the %s section offers no codec that is supported here", m.MediaName.Media)
 		}
@@ -97,6 +102,7 @@ func (o *offered) mediaEngine(t terms) (*webrtc.MediaEngine, error) {
 				return nil, sluice.Errorf(sluice.CodeUnprocessable, "the %s section: %w", m.MediaName.Media, err)
 			}
 		}
+		trim(m, codecs)
 		for _, uri := range t.extensions {
 			ext := webrtc.RTPHeaderExtensionCapability{URI: uri}
 			if err := engine.RegisterHeaderExtension(ext, kind); err != nil {
@@ -105,6 +111,73 @@ func (o *offered) mediaEngine(t terms) (*webrtc.MediaEngine, error) {
 		}
 	}
 	return engine, nil
+}
+
+// onePerCodec keeps of each codec the format that suits the layers best, the
+// first one when they do not tell, and its RTX format.
+func onePerCodec(codecs []webrtc.RTPCodecParameters, layers []*layer) []webrtc.RTPCodecParameters {
+	best := map[codec.Codec]webrtc.PayloadType{}
+	scores := map[codec.Codec]int{}
+	for _, p := range codecs {
+		c := codec.FromMimeType(p.MimeType)
+		if c == codec.Unknown {
+			continue
+		}
+		score := similarity(p.SDPFmtpLine, likely(c, layers))
+		if have, seen := scores[c]; !seen || score > have {
+			best[c], scores[c] = p.PayloadType, score
+		}
+	}
+	return slices.DeleteFunc(codecs, func(p webrtc.RTPCodecParameters) bool {
+		if c := codec.FromMimeType(p.MimeType); c != codec.Unknown {
+			return best[c] != p.PayloadType
+		}
+		for _, pt := range best {
+			if p.SDPFmtpLine == "apt="+strconv.Itoa(int(pt)) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// likely is the format parameters that a codec will have: those of a layer, or
+// what most encoders send.
+func likely(c codec.Codec, layers []*layer) string {
+	for _, l := range layers {
+		if l.codec == c {
+			return l.fmtp
+		}
+	}
+	if c == codec.H264 {
+		return "packetization-mode=1;profile-level-id=42e01f"
+	}
+	return "profile-id=0;profile=0"
+}
+
+// trim takes the formats out of a media section that are not among codecs.
+func trim(m *sdp.MediaDescription, codecs []webrtc.RTPCodecParameters) {
+	keep := map[string]bool{}
+	for _, c := range codecs {
+		keep[strconv.Itoa(int(c.PayloadType))] = true
+	}
+	m.MediaName.Formats = slices.DeleteFunc(m.MediaName.Formats, func(pt string) bool { return !keep[pt] })
+	m.Attributes = slices.DeleteFunc(m.Attributes, func(a sdp.Attribute) bool {
+		pt, _, _ := strings.Cut(a.Value, " ")
+		switch a.Key {
+		case "rtpmap", "fmtp":
+			return !keep[pt]
+		case "rtcp-fb":
+			return pt != "*" && !keep[pt]
+		}
+		return false
+	})
+}
+
+// text is the offer as Pion gets it.
+func (o *offered) text() (string, error) {
+	b, err := o.desc.Marshal()
+	return string(b), err
 }
 
 // offeredCodecs lists the supported codecs of a media section in its order, and

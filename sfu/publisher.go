@@ -37,13 +37,13 @@ type Publisher struct {
 // newPublisher answers the offer. The publisher is not attached to its stream
 // yet, so nothing that it sends is seen.
 func newPublisher(ctx context.Context, st *stream, o sluice.Offer) (*Publisher, error) {
-	ses, err := st.sfu.newSession(o, publishing, false)
+	ses, err := st.sfu.newSession(o, publishing, nil)
 	if err != nil {
 		return nil, err
 	}
 	p := &Publisher{session: ses, stream: st, requests: make(chan *layer, maxLayers)}
 	ses.pc.OnTrack(p.track)
-	if err := ses.accept(ctx, o.SDP, func() { st.detach(p) }); err != nil {
+	if err := ses.accept(ctx, func() { st.detach(p) }); err != nil {
 		ses.Close("offer refused")
 		return nil, err
 	}

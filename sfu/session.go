@@ -57,13 +57,14 @@ type session struct {
 }
 
 // newSession makes the peer connection for an offer, with a place among the
-// pending sessions. layered says that a viewer will have layers to choose from.
-func (s *SFU) newSession(o sluice.Offer, r role, layered bool) (*session, error) {
+// pending sessions. layers are the video that a viewer will choose from, as far
+// as it is known.
+func (s *SFU) newSession(o sluice.Offer, r role, layers []*layer) (*session, error) {
 	parsed, err := parseOffer(o.SDP)
 	if err != nil {
 		return nil, err
 	}
-	engine, err := parsed.mediaEngine(termsFor(r, layered))
+	engine, err := parsed.mediaEngine(termsFor(r, layers), r, layers)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +148,7 @@ func (s *SFU) settingEngine(setup string) webrtc.SettingEngine {
 
 // accept answers the offer and starts the clock for the handshake. ended is
 // called once when the session ends.
-func (ses *session) accept(ctx context.Context, sdp string, ended func()) error {
+func (ses *session) accept(ctx context.Context, ended func()) error {
 	ses.ended = ended
 	ses.handshake = time.AfterFunc(ses.sfu.cfg.HandshakeTimeout, func() {
 		if !ses.connected.Load() {
@@ -155,7 +156,11 @@ func (ses *session) accept(ctx context.Context, sdp string, ended func()) error 
 		}
 	})
 	ses.pc.OnConnectionStateChange(ses.stateChanged)
-	answer, err := ses.negotiate(ctx, sdp)
+	offer, err := ses.offer.text()
+	if err != nil {
+		return sluice.Errorf(sluice.CodeUnprocessable, "the offer cannot be read: %w", err)
+	}
+	answer, err := ses.negotiate(ctx, offer)
 	if err != nil {
 		return err
 	}

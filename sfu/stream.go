@@ -290,9 +290,6 @@ func (st *stream) follow(src *sources, active map[*layer]bool, now int64) {
 	}
 }
 
-// layered reports whether viewers have, or may come to have, a choice of layers.
-func (st *stream) layered() bool { return len(st.sources.Load().video) != 1 }
-
 // shardFor returns the shard that takes the next viewer, starting one when the
 // others are full. mu is held.
 func (st *stream) shardFor() *shard {

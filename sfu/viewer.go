@@ -38,7 +38,7 @@ func (st *stream) watch(ctx context.Context, o sluice.Offer) (*Viewer, error) {
 	if err := st.admit(); err != nil {
 		return nil, err
 	}
-	ses, err := st.sfu.newSession(o, viewing, st.layered())
+	ses, err := st.sfu.newSession(o, viewing, st.sources.Load().video)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func (st *stream) watch(ctx context.Context, o sluice.Offer) (*Viewer, error) {
 		return nil, err
 	}
 	ses.joined = v.join
-	if err := ses.accept(ctx, o.SDP, v.leave); err != nil {
+	if err := ses.accept(ctx, v.leave); err != nil {
 		ses.Close("offer refused")
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -58,7 +59,6 @@ const sendWait = 5
 type message struct {
 	header unix.Msghdr
 	sent   uint32
-	_      [4]byte
 }
 
 // controlBytes is the room of one UDP_SEGMENT control message.
@@ -134,17 +134,21 @@ func (k *kernel) lay(i int, r *run, b *Batch) {
 }
 
 func (k *kernel) address(i int, dst netip.AddrPort, inet6 bool) (*byte, uint32) {
-	port := dst.Port()
 	if !inet6 {
 		n := &k.names4[i]
 		n.Family, n.Addr = unix.AF_INET, dst.Addr().Unmap().As4()
-		n.Port = port>>8 | port<<8
+		putPort(&n.Port, dst.Port())
 		return (*byte)(unsafe.Pointer(n)), unix.SizeofSockaddrInet4
 	}
 	n := &k.names6[i]
 	n.Family, n.Addr = unix.AF_INET6, dst.Addr().As16()
-	n.Port = port>>8 | port<<8
+	putPort(&n.Port, dst.Port())
 	return (*byte)(unsafe.Pointer(n)), unix.SizeofSockaddrInet6
+}
+
+// putPort writes a port in network byte order.
+func putPort(field *uint16, port uint16) {
+	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(field))[:], port)
 }
 
 // sendEach sends the datagrams of a run one by one.
