@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -80,12 +81,9 @@ func newStatusError(resp *http.Response, body []byte) error {
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s >= 0 {
 		e.retry = time.Duration(s) * time.Second
 	}
-	var problem struct{ Title, Detail string }
+	var problem struct{ Title, Detail, Error string } // problem+json, and what others send
 	if json.Unmarshal(bytes.TrimSpace(body), &problem) == nil {
-		e.detail = problem.Detail
-		if e.detail == "" {
-			e.detail = problem.Title
-		}
+		e.detail = cmp.Or(problem.Detail, problem.Title, problem.Error)
 	}
 	return e
 }

@@ -93,9 +93,9 @@ func (o offer) String() string {
 		line("a=msid:load video\r\na=ssrc:%d cname:load\r\na=ssrc:%d msid:load video", o.ssrc, o.ssrc)
 		return b.String()
 	}
-	line("m=audio 9 UDP/TLS/RTP/SAVPF %d", ptOpus)
+	line("m=audio 9 UDP/TLS/RTP/SAVPF %d 0 8", ptOpus) // as browsers do; some servers want PCMU
 	o.transport(line, 1)
-	line("a=rtpmap:%d opus/48000/2\r\na=fmtp:%d minptime=10;useinbandfec=1", ptOpus, ptOpus)
+	line("a=rtpmap:%d opus/48000/2\r\na=fmtp:%d minptime=10;useinbandfec=1\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000", ptOpus, ptOpus)
 	return b.String()
 }
 

@@ -9,8 +9,8 @@ const (
 	keyframeWeight  = 6    // size of a keyframe in delta frames
 	packetBytes     = 1200 // of RTP, header included
 	rtpHeaderBytes  = 12
-	leastLastPacket = 96 // bytes of a frame's last packet: room for headers and stamp
-	prefixBytes     = 32 // of a payload that are not filler, at most
+	leastLastPacket = 120 // bytes of a frame's last packet: room for headers and stamps
+	prefixBytes     = 16  // of a payload that are not filler, at most
 	videoClock      = 90000
 )
 
@@ -94,6 +94,9 @@ func (s *source) next(now func() int64, send func(packet []byte) error) error {
 		s.header(ts, left == 0)
 		s.payload(key, first, left == 0)
 		stamp{sent: now(), number: s.number, last: left == 0, key: key}.put(s.buf[:size])
+		if left == 0 {
+			copy(s.buf[size-stampArea:], s.buf[size-stampBytes:size])
+		}
 		if err := s.emit(size, send); err != nil {
 			return err
 		}
@@ -107,7 +110,7 @@ func (s *source) emit(size int, send func([]byte) error) error {
 	s.number++
 	err := send(s.buf[:size])
 	s.fill(rtpHeaderBytes, min(size, rtpHeaderBytes+prefixBytes))
-	s.fill(size-min(size, stampBytes), size)
+	s.fill(size-min(size, stampArea), size)
 	return err
 }
 

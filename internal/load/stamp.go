@@ -20,6 +20,10 @@ const (
 	numBytes   = 5
 	stampBytes = len(stampMagic) + sentBytes + numBytes + 1
 
+	// stampArea is where the stamp of a frame's last packet is, twice: a server
+	// that cuts frames anew can cut only one of the two.
+	stampArea = 3 * stampBytes
+
 	flagLast = 1
 	flagKey  = 2
 	topBit   = 0x80

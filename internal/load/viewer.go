@@ -65,6 +65,9 @@ type viewer struct {
 	plain   []byte
 	header  rtp.Header
 
+	lastNumber uint32 // of the stamps
+	frameSent  int64  // when the last packet of the frame that arrives was sent; 0: not yet known
+
 	firstMedia int64
 	firstKey   int64
 	visits     int
@@ -103,7 +106,7 @@ func (v *viewer) answered(a *answer) {
 	v.codecs = a.formats
 	for pt, name := range a.formats {
 		switch name {
-		case "opus", "red":
+		case "opus", "red", "pcmu", "pcma":
 			v.kinds[pt] = audio
 		case "rtx":
 			v.kinds[pt] = resend
@@ -212,17 +215,18 @@ func (v *viewer) lighten() {
 
 // measure counts the delays that a payload's stamps tell.
 func (v *viewer) measure(payload []byte, at int64) {
-	for {
-		s, rest, ok := nextStamp(payload)
-		if !ok {
-			return
+	for s, rest, ok := nextStamp(payload); ok; s, rest, ok = nextStamp(rest) {
+		if s.number != v.lastNumber {
+			v.tally.forward.add(time.Duration(at - s.sent))
+			v.lastNumber = s.number
 		}
-		delay := time.Duration(at - s.sent)
-		v.tally.forward.add(delay)
 		if s.last {
-			v.tally.frames.add(delay)
+			v.frameSent = s.sent
 		}
-		payload = rest
+	}
+	if v.header.Marker && v.frameSent != 0 {
+		v.tally.frames.add(time.Duration(at - v.frameSent))
+		v.frameSent = 0
 	}
 }
 
