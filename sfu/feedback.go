@@ -3,6 +3,7 @@ package sfu
 import (
 	"time"
 
+	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 )
@@ -18,9 +19,14 @@ type reception struct {
 // 17 packets.
 const maxNACKPairs = 64
 
+// rtcpReader is a stream of RTCP: *webrtc.RTPSender or *webrtc.RTPReceiver.
+type rtcpReader interface {
+	Read(b []byte) (int, interceptor.Attributes, error)
+}
+
 // readFeedback hands the RTCP of one of a viewer's tracks over until the session
 // ends.
-func (v *Viewer) readFeedback(sender *webrtc.RTPSender, take func(rtcp.Packet)) {
+func (v *Viewer) readFeedback(sender rtcpReader, take func(rtcp.Packet)) {
 	buf := make([]byte, maxPacket)
 	for {
 		n, _, err := sender.Read(buf)
@@ -35,6 +41,27 @@ func (v *Viewer) readFeedback(sender *webrtc.RTPSender, take func(rtcp.Packet)) 
 			take(p)
 		}
 	}
+}
+
+// readRepairFeedback reads transport-wide reports that come under the SSRC of
+// retransmissions: receivers write the SSRC of whatever packet they saw last. A
+// Pion sender does not read them, so a receiver that never gets RTP does. It
+// ends with the peer connection.
+func (v *Viewer) readRepairFeedback() {
+	if v.video.rtxSSRC == 0 || v.video.twccID == 0 {
+		return
+	}
+	receiver, err := v.api.NewRTPReceiver(webrtc.RTPCodecTypeVideo, v.sender.Transport())
+	if err == nil {
+		err = receiver.Receive(webrtc.RTPReceiveParameters{Encodings: []webrtc.RTPDecodingParameters{
+			{RTPCodingParameters: webrtc.RTPCodingParameters{SSRC: webrtc.SSRC(v.video.rtxSSRC)}},
+		}})
+	}
+	if err != nil {
+		v.log.Debug("reports about retransmissions will be missed", "err", err)
+		return
+	}
+	v.readers.Go(func() { v.readFeedback(receiver, v.transport) })
 }
 
 // transport takes only what may come under the SSRC of any stream.

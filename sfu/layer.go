@@ -12,9 +12,6 @@ import (
 const (
 	// layerTimeout is how long a layer counts as active without a packet.
 	layerTimeout = int64(time.Second)
-	// keyframeInterval is the least time between two requests for one layer
-	// (SPECS R-03).
-	keyframeInterval = int64(500 * time.Millisecond)
 )
 
 // layer is one incoming RTP stream: its ring, written by its reader, and what
@@ -31,22 +28,14 @@ type layer struct {
 	lastArrival atomic.Int64  // of a packet; SFU clock
 	size        atomic.Uint64 // width<<32 | height of the newest keyframe
 
-	asked   atomic.Int64 // when a keyframe was asked for last; SFU clock; 0: never
-	obeys   atomic.Int32 // whether the publisher answers such requests
-	request chan<- *layer
+	keyframes keyframes
+	request   chan<- *layer
 
 	watchers atomic.Int64 // outlets that show it or want to
 
 	packets, bytes, frames atomic.Uint64
 	rate                   atomic.Pointer[rate]
 }
-
-// Values of layer.obeys.
-const (
-	obeysUnknown = iota
-	obeysYes
-	obeysNo
-)
 
 // rate is what was measured over the last second.
 type rate struct {
@@ -81,51 +70,15 @@ func (l *layer) keyframe() (index uint64, ok bool) {
 }
 
 // askKeyframe asks the publisher for a keyframe, at most once in
-// keyframeInterval whoever asks (SPECS R-03).
+// keyframeInterval whoever asks.
 func (l *layer) askKeyframe(now int64) {
-	last := l.asked.Load()
-	if last != 0 && now-last < keyframeInterval {
-		return
-	}
-	l.judge(now)
-	if !l.asked.CompareAndSwap(last, now) {
+	if !l.keyframes.request(now) {
 		return
 	}
 	select {
 	case l.request <- l:
 	default: // the publisher's goroutine is busy with earlier ones; asked again later
 	}
-}
-
-// judge notes that a request has gone unanswered.
-func (l *layer) judge(now int64) {
-	if asked := l.asked.Load(); asked > 0 && now-asked >= keyframeInterval {
-		l.obeys.Store(obeysNo)
-	}
-}
-
-// test finds out whether the publisher answers keyframe requests, so that the
-// first viewer need not.
-func (l *layer) test(now int64) {
-	if !l.codec.Video() || l.obeys.Load() != obeysUnknown || !l.active(now) {
-		return
-	}
-	if l.asked.Load() == 0 {
-		l.askKeyframe(now)
-	}
-	l.judge(now)
-}
-
-// sawKeyframe notes an answer to a request.
-func (l *layer) sawKeyframe(now int64) {
-	asked := l.asked.Load()
-	if asked == 0 {
-		return
-	}
-	if asked > 0 && now-asked < keyframeInterval {
-		l.obeys.Store(obeysYes)
-	}
-	l.asked.Store(-keyframeInterval) // answered: the next request is free to go
 }
 
 // measure computes rates from the totals, once a second.

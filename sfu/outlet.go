@@ -161,7 +161,7 @@ func (o *outlet) mayStart(l *layer, index uint64, now int64) bool {
 	if o.current != nil && o.current.active(now) {
 		return age < switchKeyframe
 	}
-	return age < freshKeyframe || l.obeys.Load() != obeysYes || now-o.since > keyframePatience
+	return age < freshKeyframe || !l.keyframes.obeys() || now-o.since > keyframePatience
 }
 
 // begin shows l from the packet with that index on.

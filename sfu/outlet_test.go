@@ -162,7 +162,7 @@ func continuous(t *testing.T, packets []rtp.Packet) {
 func TestViewerStartsFromTheCachedGOP(t *testing.T) {
 	b := newBench()
 	src := newSource(b, "", 65530, 1<<32-9000)
-	src.obeys.Store(obeysNo)
+	src.keyframes.verdict.Store(obeysNo)
 	src.frame(b, 4, true)
 	for range 40 {
 		src.frame(b, 2, false)
@@ -188,7 +188,7 @@ func TestViewerOfAnObedientPublisherWaitsForAKeyframe(t *testing.T) {
 	src := newSource(b, "", 1, 0)
 	src.frame(b, 1, true)
 	src.frame(b, 1, false)
-	src.obeys.Store(obeysYes)
+	src.keyframes.verdict.Store(obeysYes)
 	b.sources(src)
 	b.now += int64(1500 * time.Millisecond)
 	src.lastArrival.Store(b.now)

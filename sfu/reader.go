@@ -133,7 +133,7 @@ func (r *reader) note(p *ring.Packet, now int64) {
 	if p.Timestamp == r.frame && l.codec.Video() && l.codec.Keyframe(p.Payload) {
 		if !r.frameKey {
 			r.frameKey = true
-			l.sawKeyframe(now)
+			l.keyframes.arrived(now)
 		}
 		if w, h, ok := l.codec.Size(p.Payload); ok {
 			l.size.Store(uint64(w)<<32 | uint64(h))

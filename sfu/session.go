@@ -41,6 +41,7 @@ type session struct {
 	remote   netip.Addr
 	sfu      *SFU
 	log      *slog.Logger
+	api      *webrtc.API
 	pc       *webrtc.PeerConnection
 	offer    *offered
 	keys     *dtlsKeys // nil when the shard cannot encrypt itself
@@ -94,7 +95,7 @@ func (s *SFU) newSession(o sluice.Offer, r role, layers []*layer) (*session, err
 	}
 	id := randomID()
 	ses := &session{
-		id: id, identity: o.Grant.Identity, since: time.Now(), remote: o.Remote, sfu: s, pc: pc, offer: parsed, keys: keys,
+		id: id, identity: o.Grant.Identity, since: time.Now(), remote: o.Remote, sfu: s, api: api, pc: pc, offer: parsed, keys: keys,
 		log:  s.log.With("stream", o.Stream, "session", id),
 		done: make(chan struct{}),
 	}

@@ -266,7 +266,9 @@ func (st *stream) follow(src *sources, active map[*layer]bool, now int64) {
 	changed := false
 	for _, l := range src.all() {
 		last = max(last, l.lastArrival.Load())
-		l.test(now)
+		if l.codec.Video() && l.active(now) && l.keyframes.test(now) {
+			l.askKeyframe(now)
+		}
 		if is := l.active(now); is != active[l] {
 			active[l] = is
 			changed = true

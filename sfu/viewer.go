@@ -138,6 +138,7 @@ func (v *Viewer) join() {
 		if v.audioSender != nil && v.video.twccID != 0 {
 			v.readers.Go(func() { v.readFeedback(v.audioSender, v.transport) })
 		}
+		v.readRepairFeedback()
 	}
 	v.log.Info("viewer connected", "after", time.Since(v.since).Round(time.Millisecond))
 }
