@@ -12,7 +12,16 @@ import (
 const (
 	// dropQueue is the standing queue from which on a layer that is too large is
 	// not even sent until the smaller one's keyframe comes.
-	dropQueue = 150 * time.Millisecond
+	dropQueue = 60 * time.Millisecond
+	// The pace of a viewer whose path is full or too narrow for the best layer, in
+	// percent of the estimate: a keyframe must not overflow a short queue, and a
+	// long queue must drain.
+	narrowPace = 150
+	drainPace  = 90
+	drainFrom  = 80 * time.Millisecond
+	// leastPace is the least pace in percent of the layer, so that nothing waits
+	// here for ever.
+	leastPace = 125
 	// resendReserved is the share of the estimate, in percent, that is kept for
 	// retransmissions.
 	resendReserved = 5
@@ -68,6 +77,7 @@ func (m *member) choose(c *menu, now int64) {
 	}
 	d := m.choice.Decide(facts)
 	m.reason = d.Reason
+	m.video.pace = paceFor(d.Index, facts, path)
 	if d.Index < 0 {
 		if facts.Estimate > 0 {
 			m.video.want(nil, now)
@@ -78,6 +88,19 @@ func (m *member) choose(c *menu, now int64) {
 	if d.Probe > 0 && m.mayProbe() && m.estimate.CanProbe(now) {
 		m.estimate.StartProbe(d.Probe, now)
 	}
+}
+
+// paceFor returns how fast the layer at index may be sent, in bits per second; 0
+// is without limit.
+func paceFor(index int, f choice.Facts, path estimate.State) int {
+	if index < 0 || !f.Pausable || !path.Overuse && path.Queue < drainFrom && f.Estimate > f.Layers[0].Bitrate {
+		return 0
+	}
+	share := narrowPace
+	if path.Queue >= drainFrom {
+		share = drainPace
+	}
+	return max(f.Estimate*share, f.Layers[index].Bitrate*leastPace) / 100
 }
 
 // change makes the layer at index the wanted one. One that is left for a

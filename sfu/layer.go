@@ -12,6 +12,8 @@ import (
 const (
 	// layerTimeout is how long a layer counts as active without a packet.
 	layerTimeout = int64(time.Second)
+	// typicalOver is the number of seconds that layer.bitrate evens out.
+	typicalOver = 4
 )
 
 // layer is one incoming RTP stream: its ring, written by its reader, and what
@@ -42,6 +44,7 @@ type rate struct {
 	at                     int64
 	packets, bytes, frames uint64 // totals at that time
 	bitrate                int    // bits per second
+	typical                int    // the same, evened out over groups of pictures
 	frameRate              float64
 }
 
@@ -88,6 +91,10 @@ func (l *layer) measure(now int64) {
 		seconds := float64(now-last.at) / 1e9
 		r.bitrate = int(float64(r.bytes-last.bytes) * 8 / seconds)
 		r.frameRate = float64(r.frames-last.frames) / seconds
+		r.typical = r.bitrate
+		if last.typical > 0 {
+			r.typical = last.typical + (r.bitrate-last.typical)/typicalOver
+		}
 	}
 	l.rate.Store(r)
 }
@@ -107,10 +114,10 @@ func (l *layer) video(now int64) sluice.Layer {
 	return out
 }
 
-// bitrate is the rate of the last second in bits per second.
+// bitrate is the rate of the last seconds in bits per second.
 func (l *layer) bitrate() int {
 	if r := l.rate.Load(); r != nil {
-		return r.bitrate
+		return r.typical
 	}
 	return 0
 }

@@ -48,6 +48,8 @@ type outlet struct {
 
 	tokens   int64 // packets that may be sent now, times paceUnit
 	refilled int64
+	pace     int   // bits per second that the path takes; 0: not a limit
+	clear    int64 // when the path has taken what was sent
 
 	newest struct { // packet sent with the greatest sequence number
 		layer     *layer
@@ -98,7 +100,7 @@ func (o *outlet) forward(sh *shard, now int64) (backlog bool) {
 	}
 	o.refill(now)
 	for ; o.cursor < head; o.cursor++ {
-		if o.tokens < paceUnit {
+		if o.tokens < paceUnit || o.pace > 0 && o.clear > now {
 			return true
 		}
 		p := r.At(o.cursor)
@@ -160,6 +162,9 @@ func (o *outlet) mayStart(l *layer, index uint64, now int64) bool {
 	age := now - p.Arrival
 	if o.current != nil && o.current.active(now) {
 		return age < switchKeyframe
+	}
+	if o.pace > 0 && age > switchKeyframe && now-o.since < keyframePatience && l.keyframes.obeys() {
+		return false // what lies between it and now would clog the path
 	}
 	return age < freshKeyframe || !l.keyframes.obeys() || now-o.since > keyframePatience
 }
@@ -226,6 +231,9 @@ func (o *outlet) send(sh *shard, p *ring.Packet) {
 	}
 	o.line.Sent(out, &p.Descriptor)
 	o.count(sh, o.current.kind(), len(p.Payload))
+	if o.pace > 0 {
+		o.clear = max(o.clear, sh.now) + int64(rtpHeaderBytes+len(p.Payload))*8*int64(time.Second)/int64(o.pace)
+	}
 	o.resend.earn(rtpHeaderBytes + len(p.Payload))
 }
 

@@ -73,6 +73,9 @@ func (o *outlet) again(sh *shard, seq uint16, rtt, now int64) bool {
 	if !ok {
 		return false
 	}
+	if o.pace > 0 && piece.Source != o.current {
+		return false // of a layer that was left because the path is full
+	}
 	p := piece.Source.ring.BySeq(source)
 	if p == nil {
 		return false

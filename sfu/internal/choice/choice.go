@@ -50,6 +50,9 @@ const (
 	strain   = 105
 	// pauseStrain is the same for the smallest layer: below it there is no video.
 	pauseStrain = 125
+	// pauseAfter is how long that must last: a queue that drains makes the path
+	// look worse than it is.
+	pauseAfter = 2 * time.Second
 	// settle is how long a layer is kept before a better one is tried.
 	settle = time.Second
 	// soon is within which a step down means that the step up was a mistake.
@@ -70,6 +73,8 @@ type State struct {
 	raised  bool          // it was a step up
 	retry   time.Duration // no step up before
 	penalty time.Duration // of the last mistake
+	starved bool          // not even the smallest layer fits
+	hungry  time.Duration // since when
 	paused  bool
 }
 
@@ -130,6 +135,7 @@ func (s *State) adapt(f Facts, usable []int) Decision {
 	if need(now)*100 > budget*strain || f.Overuse && need(now) > budget {
 		return s.lower(f, usable, budget)
 	}
+	s.starved = false
 	if at == 0 {
 		return s.take(f, usable[0], 0, "the best layer fits")
 	}
@@ -178,11 +184,21 @@ func (s *State) lower(f Facts, usable []int, budget int) Decision {
 		}
 	}
 	last := usable[len(usable)-1]
-	if f.Pausable && need(f.Layers[last])*100 > budget*pauseStrain {
+	if f.Pausable && s.starves(f.Now, need(f.Layers[last])*100 > budget*pauseStrain) {
 		s.paused = true
 		return Decision{Index: -1, Probe: need(f.Layers[last])*headroom/100 + f.Reserved, Reason: fmt.Sprintf("paused: %s is not enough for any layer", rate(f.Estimate))}
 	}
 	return s.take(f, last, 0, fmt.Sprintf("only %s reach the viewer", rate(f.Estimate)))
+}
+
+// starves notes whether even the smallest layer is too much now, and reports
+// whether it has been for long enough.
+func (s *State) starves(now time.Duration, tooMuch bool) bool {
+	if !s.starved {
+		s.hungry = now
+	}
+	s.starved = tooMuch
+	return tooMuch && now-s.hungry >= pauseAfter
 }
 
 // take notes the choice.
