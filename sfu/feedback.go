@@ -45,8 +45,8 @@ func (v *Viewer) readFeedback(sender rtcpReader, take func(rtcp.Packet)) {
 
 // readRepairFeedback reads transport-wide reports that come under the SSRC of
 // retransmissions: receivers write the SSRC of whatever packet they saw last. A
-// Pion sender does not read them, so a receiver that never gets RTP does. It
-// ends with the peer connection.
+// Pion sender does not read them, so a receiver that never gets RTP does, until
+// leave stops it. mu is held.
 func (v *Viewer) readRepairFeedback() {
 	if v.video.rtxSSRC == 0 || v.video.twccID == 0 {
 		return
@@ -61,6 +61,7 @@ func (v *Viewer) readRepairFeedback() {
 		v.log.Debug("reports about retransmissions will be missed", "err", err)
 		return
 	}
+	v.repair = receiver
 	v.readers.Go(func() { v.readFeedback(receiver, v.transport) })
 }
 

@@ -24,10 +24,11 @@ type Viewer struct {
 	rtcp         rtcpWriter
 	readers      sync.WaitGroup
 
-	mu    sync.Mutex
-	added bool // to its shard
-	left  bool
-	want  sluice.LayerChoice
+	mu     sync.Mutex
+	repair *webrtc.RTPReceiver // of reports about retransmissions; nil: none
+	added  bool                // to its shard
+	left   bool
+	want   sluice.LayerChoice
 }
 
 // rtcpWriter sends RTCP to a viewer: its peer connection.
@@ -149,6 +150,11 @@ func (v *Viewer) leave() {
 	v.left = true
 	if v.added {
 		v.shard.do(command{kind: removeViewer, viewer: v})
+	}
+	if v.repair != nil {
+		if err := v.repair.Stop(); err != nil {
+			v.log.Debug("end of reports about retransmissions", "err", err)
+		}
 	}
 	v.mu.Unlock()
 	st := v.stream
