@@ -70,11 +70,11 @@ func observe(log *slog.Logger, metrics *obs.Registry) gin.HandlerFunc {
 	}
 }
 
-// quiet reports whether a request is routine: probes, assets and preflights
-// that went well.
+// quiet reports whether a request is routine: probes, assets and preflights that
+// went well, and refusals of a caller over its limits, who must not fill the log.
 func quiet(c *gin.Context) bool {
-	if c.Writer.Status() >= http.StatusBadRequest {
-		return false
+	if status := c.Writer.Status(); status >= http.StatusBadRequest {
+		return status == http.StatusTooManyRequests
 	}
 	path := c.FullPath()
 	return path == "/healthz" || path == "/readyz" || strings.HasPrefix(path, "/assets/") || c.Request.Method == http.MethodOptions

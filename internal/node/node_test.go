@@ -201,6 +201,27 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 	}
 }
 
+func TestCallersOverTheirLimitDoNotFillTheLog(t *testing.T) {
+	var text bytes.Buffer
+	n, stop := serve(t, free(t, map[string]string{"limits.requests_per_second": "1"}), slog.New(slog.NewJSONHandler(&text, nil)))
+	refused := 0
+	for range 20 {
+		if response, _ := fetch(t, "GET", n.URL()+"/api/v1/streams", nil); response.StatusCode == http.StatusTooManyRequests {
+			refused++
+		}
+	}
+	_, metrics := fetch(t, "GET", n.OpsURL()+"/metrics", nil)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if refused == 0 || !strings.Contains(metrics, `status="429"`) {
+		t.Errorf("%d refused, and the metrics do not count them", refused)
+	}
+	if strings.Contains(text.String(), `"status":429`) {
+		t.Errorf("refusals are logged:\n%s", &text)
+	}
+}
+
 func TestNewFreesWhatItOpened(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
