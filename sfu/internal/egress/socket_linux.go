@@ -103,6 +103,11 @@ func (k *kernel) send(b *Batch) {
 			b.socket.segment.Store(false)
 			b.sendEach(&b.runs[next])
 			next++
+		case (errno == unix.EINVAL || errno == unix.EMSGSIZE) && b.runs[next].count > 1:
+			// The path's MTU is below the datagrams' size: a run is refused, where
+			// one datagram is cut into fragments.
+			b.sendEach(&b.runs[next])
+			next++
 		default:
 			b.Failed += uint64(b.runs[next].count)
 			next++
