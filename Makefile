@@ -46,8 +46,9 @@ unit: ## unit tests with the race detector; the seeds of the fuzz targets are am
 e2e: ## whole nodes, clients and browsers
 	$(GO) test -count=1 -p 1 -timeout 10m ./e2e/...
 
-bench: ## benchmarks of every package
-	$(GO) test -run '^$$' -bench . -benchmem $(UNIT)
+bench: build ## benchmarks of the hot path, then of whole servers: Sluice and MediaMTX; BENCH="-peer none" adds flags
+	$(GO) test -run '^$$' -bench . -benchmem ./sfu/... ./internal/load
+	$(GO) run ./internal/load/bench $(BENCH)
 
 web: ## bundle the pages and the player into web/dist
 	$(GO) generate ./web/...

@@ -93,6 +93,23 @@ func (b *Bitrate) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// probes reports whether the viewer that joins as the i-th, from 0, is a probe.
+// They are spread evenly, because servers serve viewers in some order; each step
+// of a search has its own.
+func (c Config) probes(i int) bool {
+	group := c.Viewers
+	if c.Search.Step > 0 {
+		group = c.Search.Step
+	}
+	if c.Probes >= group {
+		return true
+	}
+	i %= group
+	// The j-th of n probes is in the middle of the j-th of n equal parts.
+	j := i * c.Probes / group
+	return j < c.Probes && i == (2*j+1)*group/(2*c.Probes)
+}
+
 const leastBitrate = 50_000
 
 // Validate says what cannot be run.

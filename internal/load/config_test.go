@@ -1,6 +1,7 @@
 package load
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,5 +92,34 @@ func TestEndpoints(t *testing.T) {
 		if tt.got != tt.want {
 			t.Errorf("got %s, want %s", tt.got, tt.want)
 		}
+	}
+}
+
+func TestProbesAreSpread(t *testing.T) {
+	tests := []struct {
+		name                  string
+		viewers, probes, step int
+		want                  []int
+	}{
+		{"none", 10, 0, 0, nil},
+		{"all", 3, 5, 0, []int{0, 1, 2}},
+		{"one in the middle", 9, 1, 0, []int{4}},
+		{"spread", 100, 4, 0, []int{12, 37, 62, 87}},
+		{"odd", 7, 3, 0, []int{1, 3, 5}},
+		{"each step", 8, 1, 4, []int{2, 6}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := Config{Viewers: tt.viewers, Probes: tt.probes, Search: Search{Step: tt.step}}
+			var got []int
+			for i := range tt.viewers {
+				if c.probes(i) {
+					got = append(got, i)
+				}
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
 	}
 }

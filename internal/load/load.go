@@ -190,7 +190,7 @@ func (r *run) join(ctx context.Context, n int) error {
 		index := first + i
 		v := &viewer{
 			peer:  peer{side: sides[index%streams], reactor: r.reactors[index%len(r.reactors)]},
-			probe: index < r.cfg.Probes, codec: r.cfg.Codec, feedback: r.cfg.Feedback, tally: r.tallies[index%len(r.reactors)],
+			probe: r.cfg.probes(index), codec: r.cfg.Codec, feedback: r.cfg.Feedback, tally: r.tallies[index%len(r.reactors)],
 		}
 		r.wanted.Add(1)
 		joining.Go(func() { r.admit(ctx, v) })

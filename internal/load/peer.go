@@ -117,13 +117,18 @@ const (
 // post tries until the server takes the session: the stream may not be live
 // yet, and the server may ask for patience.
 func (p *peer) post(ctx context.Context, offer string) error {
+	var refused error // the last time
 	for wait := retryLeast; ; wait = min(2*wait, retryMost) {
 		var err error
 		p.resource, err = post(ctx, p.side.http, p.side.endpoint, p.side.bearer, offer)
-		var status *statusError
-		if err == nil || !errors.As(err, &status) || !status.temporary() {
+		if err != nil && ctx.Err() != nil && refused != nil {
+			return refused
+		}
+		status, ok := errors.AsType[*statusError](err)
+		if !ok || !status.temporary() {
 			return err
 		}
+		refused = err
 		pause := max(status.retry, wait)
 		pause += rand.N(pause / 4)
 		timer := time.NewTimer(pause)
@@ -131,7 +136,7 @@ func (p *peer) post(ctx context.Context, offer string) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return err
+			return refused
 		}
 	}
 }

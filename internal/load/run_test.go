@@ -91,10 +91,10 @@ func check(t *testing.T, r *load.Report) {
 	if r.Join.FirstPacket.Count != 5 || r.Join.FirstKeyframe.Count != 5 || r.Join.FirstKeyframe.P50 < r.Join.FirstPacket.P50 {
 		t.Errorf("joins: %+v", r.Join)
 	}
-	if r.Received.Lost > 1 || r.Received.Delivered < 80 || r.Received.Delivered > 120 {
+	if r.Received.Lost > 1 || r.Received.Delivered < 50 || r.Received.Delivered > 150 {
 		t.Errorf("received: %+v", r.Received)
 	}
-	if r.ForwardDelay.Count == 0 || r.ForwardDelay.P50 <= 0 || r.FrameLatency.Count < 60 {
+	if r.ForwardDelay.Count == 0 || r.ForwardDelay.P50 <= 0 || r.FrameLatency.Count == 0 {
 		t.Errorf("delay: %+v, latency: %+v", r.ForwardDelay, r.FrameLatency)
 	}
 	if r.Server == nil || r.Server.CPUSeconds <= 0 || r.Server.PerGigabit <= 0 || r.Server.RSS <= 0 {
