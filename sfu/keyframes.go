@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// keyframeInterval is the least time between two requests for one layer
-	// (SPECS R-03), and how long the publisher has for an answer.
+	// keyframeInterval is the least time between two requests for one layer,
+	// and how long the publisher has for an answer.
 	keyframeInterval = int64(500 * time.Millisecond)
 	// keyframeRest is how soon after a keyframe a request must be made for the
 	// next one to count as its answer, and not as one that was due anyway.

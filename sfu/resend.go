@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// resendShare is the part of the media bytes that may be sent again
-	// (FAULTS N9), as a divisor.
+	// resendShare is the part of the media bytes that may be sent again, as
+	// a divisor.
 	resendShare = 4
 	// resendReserve is what may be sent again before anything was earned, and
 	// the most that is saved up, in bytes.

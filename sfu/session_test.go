@@ -121,7 +121,7 @@ func checkSetup(t *testing.T, offered, answered string) {
 }
 
 // checkRTX: retransmission and feedback are answered when offered and left out
-// when not (SPECS W-58).
+// when not.
 func checkRTX(t *testing.T, offered, answered *sdp.MediaDescription) {
 	t.Helper()
 	for _, feature := range []string{"rtx/90000", "nack", "nack pli", "transport-cc"} {
