@@ -22,7 +22,7 @@ type Counters struct {
 	PacketsOut, BytesOut [kinds]uint64 // RTP to viewers, retransmissions included
 	Padding              uint64        // bytes of these that only probe a path
 	Resent               uint64        // packets sent again in answer to NACK
-	NACKsIn              uint64        // sequence numbers that viewers asked for
+	NACKsIn, NACKsOut    uint64        // packets that viewers asked for, and that we asked publishers for
 	PLIsIn, PLIsOut      uint64        // from viewers, to publishers
 
 	SwitchesChosen uint64 // layer switches that a viewer asked for
@@ -43,12 +43,12 @@ type Counters struct {
 
 // counters are the live form of Counters.
 type counters struct {
-	packetsIn, bytesIn, packetsOut, bytesOut           [kinds]atomic.Uint64
-	padding, resent, nacksIn, plisIn, plisOut          atomic.Uint64
-	switchesChosen, switchesAuto                       atomic.Uint64
-	overrun, late, malformed, duplicate, resendRefused atomic.Uint64
-	commandsDropped, sessionsFailed, unsealed          atomic.Uint64
-	publishers, viewers, pending                       atomic.Int64
+	packetsIn, bytesIn, packetsOut, bytesOut            [kinds]atomic.Uint64
+	padding, resent, nacksIn, nacksOut, plisIn, plisOut atomic.Uint64
+	switchesChosen, switchesAuto                        atomic.Uint64
+	overrun, late, malformed, duplicate, resendRefused  atomic.Uint64
+	commandsDropped, sessionsFailed, unsealed           atomic.Uint64
+	publishers, viewers, pending                        atomic.Int64
 }
 
 func load(c *[kinds]atomic.Uint64) [kinds]uint64 {
@@ -61,7 +61,7 @@ func (s *SFU) Counters() Counters {
 	return Counters{
 		PacketsIn: load(&c.packetsIn), BytesIn: load(&c.bytesIn),
 		PacketsOut: load(&c.packetsOut), BytesOut: load(&c.bytesOut), Padding: c.padding.Load(),
-		Resent: c.resent.Load(), NACKsIn: c.nacksIn.Load(),
+		Resent: c.resent.Load(), NACKsIn: c.nacksIn.Load(), NACKsOut: c.nacksOut.Load(),
 		PLIsIn: c.plisIn.Load(), PLIsOut: c.plisOut.Load(),
 		SwitchesChosen: c.switchesChosen.Load(), SwitchesAuto: c.switchesAuto.Load(),
 		DroppedOverrun: c.overrun.Load(), DroppedLate: c.late.Load(),

@@ -93,6 +93,8 @@ func (v *Viewer) feedback(p rtcp.Packet) {
 				break
 			}
 		}
+	case *rtcp.ExtendedReport:
+		v.answerTime(p)
 	case *rtcp.ReceiverReport:
 		for _, r := range p.Reports {
 			if r.SSRC == v.video.ssrc {
@@ -105,6 +107,25 @@ func (v *Viewer) feedback(p rtcp.Packet) {
 func (v *Viewer) wantKeyframe() {
 	v.sfu.counters.plisIn.Add(1)
 	v.shard.offer(command{kind: wantKeyframe, viewer: v})
+}
+
+// answerTime lets a receiver that sends no media measure the round trip (RFC 3611
+// section 4.5), which tells it when to ask again for a lost packet. Only one
+// block is answered.
+func (v *Viewer) answerTime(p *rtcp.ExtendedReport) {
+	for _, block := range p.Reports {
+		if b, ok := block.(*rtcp.ReceiverReferenceTimeReportBlock); ok {
+			// At once: the delay since the report is nothing.
+			answer := rtcp.DLRRReport{SSRC: p.SenderSSRC, LastRR: uint32(b.NTPTimestamp >> 16)}
+			err := v.rtcp.WriteRTCP([]rtcp.Packet{&rtcp.ExtendedReport{
+				SenderSSRC: v.video.ssrc, Reports: []rtcp.ReportBlock{&rtcp.DLRRReportBlock{Reports: []rtcp.DLRRReport{answer}}},
+			}})
+			if err != nil {
+				v.log.Debug("answer a reference time", "err", err)
+			}
+			return
+		}
+	}
 }
 
 // receptionOf reads a report block; the round trip is what RFC 3550 section

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/pion/interceptor"
-	"github.com/pion/interceptor/pkg/nack"
 	"github.com/pion/interceptor/pkg/report"
 	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/sdp/v3"
@@ -283,18 +282,10 @@ func parseRTPMap(pt, value string) (format, bool) {
 	return f, true
 }
 
-// maxNACKs is how often a publisher is asked for one packet. The interceptor
-// does not see packets that come back on an RTX stream, and would go on.
-const maxNACKs = 4
-
-// publisherInterceptors ask a publisher for lost packets and report what
-// arrived. Viewers have none: their shard does that work.
+// publisherInterceptors report to a publisher what arrived. Lost packets are
+// asked for by the readers. Viewers have none: their shard does all the work.
 func publisherInterceptors() (*interceptor.Registry, error) {
 	registry := &interceptor.Registry{}
-	generator, err := nack.NewGeneratorInterceptor(nack.GeneratorMaxNacksPerPacket(maxNACKs))
-	if err != nil {
-		return nil, err
-	}
 	receiver, err := report.NewReceiverInterceptor()
 	if err != nil {
 		return nil, err
@@ -303,7 +294,6 @@ func publisherInterceptors() (*interceptor.Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	registry.Add(generator)
 	registry.Add(receiver)
 	registry.Add(sender)
 	return registry, nil

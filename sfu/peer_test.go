@@ -6,10 +6,12 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pion/ice/v4"
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
@@ -87,6 +89,10 @@ type camera struct {
 	pub  *Publisher
 	stop context.CancelFunc
 	done sync.WaitGroup
+
+	lose     atomic.Int64 // every packet whose number it divides gets lost; 0: none
+	lost     sync.Map     // sequence number to packet
+	repaired atomic.Int64
 }
 
 func publish(t *testing.T, s *SFU) *camera {
@@ -96,7 +102,8 @@ func publish(t *testing.T, s *SFU) *camera {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly}); err != nil {
+	transceiver, err := pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+	if err != nil {
 		t.Fatal(err)
 	}
 	p, err := s.Publish(t.Context(), offerWith(offerFrom(t, pc, nil)))
@@ -106,8 +113,12 @@ func publish(t *testing.T, s *SFU) *camera {
 	setAnswer(t, pc, p.Answer())
 	ctx, stop := context.WithCancel(context.Background())
 	c := &camera{pc: pc, pub: p, stop: stop}
-	c.done.Go(func() { shoot(ctx, track) })
-	t.Cleanup(c.end)
+	c.done.Go(func() { c.shoot(ctx, track) })
+	c.done.Go(func() { c.resend(transceiver.Sender(), track) })
+	t.Cleanup(func() {
+		p.Close("end of test")
+		c.end()
+	})
 	return c
 }
 
@@ -116,7 +127,8 @@ func (c *camera) end() {
 	c.done.Wait()
 }
 
-func shoot(ctx context.Context, track *webrtc.TrackLocalStaticRTP) {
+// shoot sends until ctx ends.
+func (c *camera) shoot(ctx context.Context, track *webrtc.TrackLocalStaticRTP) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	src := &source{seq: 1000, ts: 1 << 20, picture: 7}
@@ -127,12 +139,43 @@ func shoot(ctx context.Context, track *webrtc.TrackLocalStaticRTP) {
 		case <-tick.C:
 		}
 		for i := range 2 {
-			if _, err := track.Write(src.packet(i == 0, i == 1, frame%25 == 0)); err != nil {
+			seq := src.seq
+			raw := src.packet(i == 0, i == 1, frame%25 == 0)
+			if n := c.lose.Load(); n > 0 && int64(seq)%n == 0 {
+				c.lost.Store(seq, raw)
+				continue
+			}
+			if _, err := track.Write(raw); err != nil {
 				return
 			}
 		}
 		src.ts += 1800
 		src.picture++
+	}
+}
+
+// resend answers the server's NACKs with the packets that got lost.
+func (c *camera) resend(sender *webrtc.RTPSender, track *webrtc.TrackLocalStaticRTP) {
+	for {
+		packets, _, err := sender.ReadRTCP()
+		if err != nil {
+			return
+		}
+		for _, p := range packets {
+			nack, ok := p.(*rtcp.TransportLayerNack)
+			if !ok {
+				continue
+			}
+			for _, pair := range nack.Nacks {
+				pair.Range(func(seq uint16) bool {
+					if raw, ok := c.lost.LoadAndDelete(seq); ok {
+						_, _ = track.Write(raw.([]byte))
+						c.repaired.Add(1)
+					}
+					return true
+				})
+			}
+		}
 	}
 }
 
@@ -181,6 +224,21 @@ func (c *screen) more(t *testing.T, n int) {
 	t.Helper()
 	want := c.count() + n
 	eventually(t, "more packets", func() bool { return c.count() >= want })
+}
+
+// gaps counts the numbers that are missing.
+func (c *screen) gaps() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var unwrap ring.Unwrapper
+	seen := map[uint64]bool{}
+	first, last := uint64(1<<63), uint64(0)
+	for _, h := range c.got {
+		seq := unwrap.Unwrap(h.SequenceNumber)
+		seen[seq] = true
+		first, last = min(first, seq), max(last, seq)
+	}
+	return int(last-first) + 1 - len(seen)
 }
 
 // check that SSRC, numbers and time go on without a break, apart from up to
@@ -299,4 +357,24 @@ func TestGraceTimeEndsTheStream(t *testing.T) {
 		t.Fatal("the viewer of a stream that has ended is still there")
 	}
 	eventually(t, "empty SFU", func() bool { return s.Counters().StreamsNow == 0 })
+}
+
+func TestLostPacketsAreAskedOfThePublisher(t *testing.T) {
+	s := newTestSFU(t, Config{})
+	cam := publish(t, s)
+	eventually(t, "live stream", func() bool {
+		st, _ := s.Stream("demo")
+		return st.State == sluice.StreamLive
+	})
+	c := watch(t, s)
+	c.more(t, 10)
+	cam.lose.Store(10)
+	eventually(t, "repaired packets", func() bool { return cam.repaired.Load() >= 10 })
+	cam.lose.Store(0)
+	c.more(t, 20)
+	eventually(t, "stream without a gap", func() bool { return c.gaps() == 0 })
+	c.check(t, 0)
+	if n := s.Counters().NACKsOut; n < 10 {
+		t.Errorf("%d packets asked for", n)
+	}
 }

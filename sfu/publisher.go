@@ -2,7 +2,9 @@ package sfu
 
 import (
 	"context"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/sfu/internal/codec"
+	"github.com/sluice-live/sluice/sfu/internal/lost"
 	"github.com/sluice-live/sluice/sfu/internal/ring"
 )
 
@@ -28,6 +31,8 @@ type Publisher struct {
 	offset ntpOffset // shared by the clocks of all layers
 
 	requests chan *layer // for keyframes
+	repairs  chan repair
+	rtt      atomic.Int64 // to the publisher, nanoseconds; 0 until known
 	readers  sync.WaitGroup
 
 	mu     sync.Mutex
@@ -41,13 +46,13 @@ func newPublisher(ctx context.Context, st *stream, o sluice.Offer) (*Publisher, 
 	if err != nil {
 		return nil, err
 	}
-	p := &Publisher{session: ses, stream: st, requests: make(chan *layer, maxLayers)}
+	p := &Publisher{session: ses, stream: st, requests: make(chan *layer, maxLayers), repairs: make(chan repair, maxLayers)}
 	ses.pc.OnTrack(p.track)
 	if err := ses.accept(ctx, func() { st.detach(p) }); err != nil {
 		ses.Close("offer refused")
 		return nil, err
 	}
-	p.readers.Go(p.askKeyframes)
+	p.readers.Go(p.sendFeedback)
 	return p, nil
 }
 
@@ -66,6 +71,9 @@ func (p *Publisher) track(track *webrtc.TrackRemote, receiver *webrtc.RTPReceive
 	}
 	p.log.Info("track", "layer", l.rid, "codec", l.codec.String(), "ssrc", l.ssrc)
 	r := &reader{layer: l, sfu: p.sfu, wake: p.stream.wake}
+	if l.codec.Video() && takesNACK(track.Codec()) {
+		r.gaps, r.publisher = &lost.List{}, p
+	}
 	p.readers.Go(func() {
 		err := r.run(track)
 		p.log.Debug("track ended", "layer", l.rid, "err", err)
@@ -98,19 +106,59 @@ func (p *Publisher) addLayer(track *webrtc.TrackRemote) *layer {
 	return l
 }
 
-// askKeyframes sends the keyframe requests of all layers until the session ends.
-func (p *Publisher) askKeyframes() {
+// repair is packets of one incoming stream that should be sent again.
+type repair struct {
+	ssrc uint32
+	seqs []uint16
+}
+
+// takesNACK reports whether NACKs were negotiated for a codec.
+func takesNACK(c webrtc.RTPCodecParameters) bool {
+	return slices.ContainsFunc(c.RTCPFeedback, func(f webrtc.RTCPFeedback) bool { return f.Type == "nack" && f.Parameter == "" })
+}
+
+// ask hands a repair over; it is dropped when the publisher's goroutine is busy
+// with earlier ones, since the packets will be asked for again.
+func (p *Publisher) ask(r repair) {
+	select {
+	case p.repairs <- r:
+	default:
+	}
+}
+
+// rttInterval is how often the round trip to a publisher is looked up.
+const rttInterval = time.Second
+
+// sendFeedback sends keyframe requests and NACKs of all layers until the session
+// ends.
+func (p *Publisher) sendFeedback() {
+	tick := time.NewTicker(rttInterval)
+	defer tick.Stop()
 	for {
+		var packet rtcp.Packet
 		select {
 		case l := <-p.requests:
-			err := p.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: l.ssrc}})
-			if err != nil {
-				p.log.Debug("ask for a keyframe", "layer", l.rid, "err", err)
-			}
+			packet = &rtcp.PictureLossIndication{MediaSSRC: l.ssrc}
 			p.sfu.counters.plisOut.Add(1)
+		case r := <-p.repairs:
+			packet = &rtcp.TransportLayerNack{MediaSSRC: r.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(r.seqs)}
+			p.sfu.counters.nacksOut.Add(uint64(len(r.seqs)))
+		case <-tick.C:
+			p.measure()
+			continue
 		case <-p.done:
 			return
 		}
+		if err := p.pc.WriteRTCP([]rtcp.Packet{packet}); err != nil {
+			p.log.Debug("send feedback", "err", err)
+		}
+	}
+}
+
+// measure takes the round trip from ICE's own checks.
+func (p *Publisher) measure() {
+	if stats, ok := p.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePairStats(); ok {
+		p.rtt.Store(int64(stats.CurrentRoundTripTime * float64(time.Second)))
 	}
 }
 

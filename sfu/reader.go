@@ -3,11 +3,13 @@ package sfu
 import (
 	"errors"
 	"io"
+	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
+	"github.com/sluice-live/sluice/sfu/internal/lost"
 	"github.com/sluice-live/sluice/sfu/internal/ring"
 )
 
@@ -23,6 +25,9 @@ type reader struct {
 	layer *layer
 	sfu   *SFU
 	wake  func(urgency) // tells the shards; never blocks
+
+	gaps      *lost.List // nil when the publisher cannot send packets again
+	publisher *Publisher // asked for them
 
 	unwrap  ring.Unwrapper
 	header  rtp.Header
@@ -72,6 +77,9 @@ func (r *reader) take(n int) bool {
 		return false
 	}
 	seq := r.unwrap.Unwrap(r.header.SequenceNumber)
+	if r.gaps != nil {
+		r.repair(seq, now)
+	}
 	if r.layer.ring.BySeq(seq) != nil {
 		r.sfu.counters.duplicate.Add(1)
 		return false
@@ -92,6 +100,19 @@ func (r *reader) take(n int) bool {
 	r.sfu.counters.packetsIn[kind].Add(1)
 	r.sfu.counters.bytesIn[kind].Add(uint64(n))
 	return true
+}
+
+// repair asks for packets that are missing. Packets that keep coming are its
+// clock.
+func (r *reader) repair(seq uint64, now int64) {
+	r.gaps.Arrived(seq, time.Duration(now))
+	if r.gaps.Len() == 0 {
+		return
+	}
+	rtt := time.Duration(r.publisher.rtt.Load())
+	if due := r.gaps.Due(time.Duration(now), rtt, nil); len(due) > 0 {
+		r.publisher.ask(repair{ssrc: r.layer.ssrc, seqs: due})
+	}
 }
 
 // tell wakes the shards when somebody waits for this packet: at once at the end

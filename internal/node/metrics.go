@@ -22,6 +22,7 @@ func counts() []counted {
 		bytes   = "Bytes of RTP header and payload, by kind and direction."
 		changes = "Changes of the layer that a viewer gets, by cause: viewer (it asked) or estimate."
 		plis    = "Keyframe requests: in is from viewers, out is to publishers."
+		nacks   = "Packets asked for again: in is by viewers, out is of publishers."
 		drops   = "Packets that were not forwarded, by reason."
 	)
 	in, out := obs.Labels{"direction": "in"}, obs.Labels{"direction": "out"}
@@ -40,7 +41,8 @@ func counts() []counted {
 		{"sluice_send_failed_total", "Packets that could not be encrypted or handed to the kernel.", out, func(c sfu.Counters) uint64 { return c.SendFailed }},
 		{"sluice_pli_total", plis, in, func(c sfu.Counters) uint64 { return c.PLIsIn }},
 		{"sluice_pli_total", plis, out, func(c sfu.Counters) uint64 { return c.PLIsOut }},
-		{"sluice_nack_total", "Packets that viewers asked for again.", in, func(c sfu.Counters) uint64 { return c.NACKsIn }},
+		{"sluice_nack_total", nacks, in, func(c sfu.Counters) uint64 { return c.NACKsIn }},
+		{"sluice_nack_total", nacks, out, func(c sfu.Counters) uint64 { return c.NACKsOut }},
 		{"sluice_rtx_packets_total", "Packets sent again to viewers.", out, func(c sfu.Counters) uint64 { return c.Resent }},
 		{"sluice_rtx_refused_total", "Packets asked for and not sent again: forgotten, or over the viewer's budget.", nil,
 			func(c sfu.Counters) uint64 { return c.ResendRefused }},
