@@ -38,11 +38,11 @@ const (
 func (k *keyframes) obeys() bool { return k.verdict.Load() == obeysYes }
 
 // request reports whether the publisher should be asked now: at most once in
-// keyframeInterval, and not while it may still answer.
+// keyframeInterval.
 func (k *keyframes) request(now int64) bool {
 	k.judge(now)
 	last := k.last.Load()
-	if last != 0 && now-last < keyframeInterval && k.asked.Load() != 0 {
+	if last != 0 && now-last < keyframeInterval {
 		return false
 	}
 	if !k.last.CompareAndSwap(last, now) {

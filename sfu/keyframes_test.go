@@ -9,9 +9,12 @@ func TestKeyframeRequestsAreMerged(t *testing.T) {
 	var k keyframes
 	now := int64(time.Hour)
 	asked := 0
-	for range 1000 { // a second of viewers who join each millisecond
+	for i := range 1000 { // a second of viewers who join each millisecond
 		if k.request(now) {
 			asked++
+		}
+		if i%30 == 0 {
+			k.arrived(now) // an answer asks for no more requests
 		}
 		now += int64(time.Millisecond)
 	}
@@ -42,7 +45,7 @@ func TestVerdictOnPublishers(t *testing.T) {
 			k.request(ms(100))
 			k.arrived(ms(900))
 			k.request(ms(1000))
-			k.arrived(ms(1100))
+			k.arrived(ms(1100)) // the answer
 		}, obeysYes},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

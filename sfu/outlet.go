@@ -181,7 +181,8 @@ func (o *outlet) begin(sh *shard, l *layer, index uint64) {
 		edge = newest
 	}
 	o.line.Begin(l, rewrite.Start{
-		First: rewrite.Packet{Seq: first.Seq, Timestamp: first.Timestamp}, Edge: edge.Timestamp,
+		First:      rewrite.Packet{Seq: firstSeq(l.ring, first), Timestamp: first.Timestamp},
+		Edge:       rewrite.Packet{Seq: edge.Seq, Timestamp: edge.Timestamp},
 		Descriptor: first.Descriptor, Elapsed: o.elapsed(l, edge),
 	})
 	if o.current != nil && o.current != l {
@@ -189,6 +190,24 @@ func (o *outlet) begin(sh *shard, l *layer, index uint64) {
 	}
 	hold(&o.current, l)
 	o.cursor, o.format, o.begun = index, o.track.format(l), sh.now
+}
+
+// maxEarly is how many packets of a frame may be missing before the first one
+// that came.
+const maxEarly = 16
+
+// firstSeq is the lowest sequence number that may belong to the frame whose
+// first packet to arrive is p: those between it and the packet before it are
+// late, and their places are kept.
+func firstSeq(r *ring.Ring, p *ring.Packet) uint64 {
+	if p.Index == 0 {
+		return p.Seq
+	}
+	before := r.At(p.Index - 1)
+	if before == nil || before.Seq >= p.Seq || p.Seq-before.Seq > maxEarly {
+		return p.Seq
+	}
+	return before.Seq + 1
 }
 
 func (o *outlet) countSwitch(sh *shard) {

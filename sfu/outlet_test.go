@@ -407,3 +407,27 @@ type discardWriter struct{}
 
 func (discardWriter) WriteRTP(_ *rtp.Header, payload []byte) (int, error) { return len(payload), nil }
 func (discardWriter) Write(b []byte) (int, error)                         { return len(b), nil }
+
+func TestLateStartOfAKeyframeKeepsItsPlace(t *testing.T) {
+	b := newBench()
+	src := newSource(b, "", 10, 0)
+	src.frame(b, 1, true)
+	src.frame(b, 1, false)
+	packets := [][]byte{src.packet(true, false, true), src.packet(false, false, true), src.packet(false, true, true)}
+	packets[1][12+4] = 0 // any packet of the frame may show that it is a keyframe
+	packets[1][12] |= 0x10
+	for _, i := range []int{1, 2} {
+		src.feed(b, packets[i])
+	}
+	b.sources(src)
+	b.pass(0)
+	src.feed(b, packets[0])
+	b.pass(0)
+	var seqs []uint16
+	for _, p := range b.out.packets {
+		seqs = append(seqs, p.SequenceNumber)
+	}
+	if len(seqs) != 3 || seqs[2] != seqs[0]-1 || seqs[1] != seqs[0]+1 {
+		t.Errorf("sent %v, want the start of the keyframe to have the place before the others", seqs)
+	}
+}

@@ -30,6 +30,7 @@ type reader struct {
 	publisher *Publisher // asked for them
 
 	unwrap  ring.Unwrapper
+	newest  uint64 // greatest sequence number so far
 	header  rtp.Header
 	slab    []byte
 	structs []ring.Packet
@@ -84,6 +85,12 @@ func (r *reader) take(n int) bool {
 		r.sfu.counters.duplicate.Add(1)
 		return false
 	}
+	if seq+r.layer.ring.Size() <= r.newest {
+		// The ring cannot tell whether it was forwarded before.
+		r.sfu.counters.late.Add(1)
+		return false
+	}
+	r.newest = max(r.newest, seq)
 	r.slab = r.slab[n:]
 	p := r.packet()
 	*p = ring.Packet{

@@ -5,8 +5,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"net/netip"
 	"slices"
 	"strings"
@@ -59,13 +62,9 @@ func New(cfg Config, deps Deps) (*SFU, error) {
 	if deps.JoinTime == nil {
 		deps.JoinTime = discard{}
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	certificate, err := newCertificate()
 	if err != nil {
-		return nil, fmt.Errorf("sfu: make key: %w", err)
-	}
-	certificate, err := webrtc.GenerateCertificate(key)
-	if err != nil {
-		return nil, fmt.Errorf("sfu: make certificate: %w", err)
+		return nil, fmt.Errorf("sfu: %w", err)
 	}
 	t, err := listen(context.Background(), cfg, deps.Log)
 	if err != nil {
@@ -76,6 +75,33 @@ func New(cfg Config, deps Deps) (*SFU, error) {
 		start: time.Now(), streams: map[string]*stream{}, pending: map[netip.Addr]int{},
 		appeared: make(chan struct{}),
 	}, nil
+}
+
+// certificateLife outlives any process. Peers check the fingerprint that the
+// answer holds, not the dates; Pion itself refuses a certificate of its own that
+// has expired, and makes them for a month.
+const certificateLife = 100 * 365 * 24 * time.Hour
+
+// newCertificate makes the DTLS certificate of all sessions.
+func newCertificate() (*webrtc.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, fmt.Errorf("make serial number: %w", err)
+	}
+	now := time.Now()
+	certificate, err := webrtc.NewCertificate(key, x509.Certificate{
+		SerialNumber: serial, Version: 2,
+		Subject:   pkix.Name{CommonName: "sluice"},
+		NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(certificateLife),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make certificate: %w", err)
+	}
+	return certificate, nil
 }
 
 // now is the SFU's monotonic clock in nanoseconds.

@@ -30,7 +30,7 @@ type Piece[S comparable] struct {
 	first   uint64 // first source sequence number that belongs here
 	seq     uint64 // added to source sequence numbers, modulo 2^64
 	time    uint32 // added to source timestamps
-	edge    uint32 // source timestamps before it are squeezed
+	edge    Packet // what came before it is squeezed
 	picture uint16
 	tl0     uint8
 }
@@ -49,7 +49,7 @@ type Timeline[S comparable] struct {
 // Start says how the first packet of a new piece follows what was sent before.
 type Start struct {
 	First      Packet           // in the numbers of the source
-	Edge       uint32           // source timestamp of the live edge; equal to First.Timestamp when live
+	Edge       Packet           // the live edge in the numbers of the source; First when there is no backlog
 	Descriptor codec.Descriptor // of the first packet, when the codec has one
 	Elapsed    uint32           // clock ticks from the last packet sent to the live edge
 }
@@ -60,9 +60,9 @@ type Start struct {
 func (t *Timeline[S]) Begin(source S, s Start) {
 	p := Piece[S]{Source: source, first: s.First.Seq, edge: s.Edge}
 	if t.sent {
-		backlog := (s.Edge - s.First.Timestamp) / squeeze
+		backlog := (s.Edge.Timestamp - s.First.Timestamp) / squeeze
 		p.seq = t.last.Seq + 1 - s.First.Seq
-		p.time = t.last.Timestamp + max(s.Elapsed, backlog+1) - s.Edge
+		p.time = t.last.Timestamp + max(s.Elapsed, backlog+1) - s.Edge.Timestamp
 		if s.Descriptor.PictureAt > 0 {
 			p.picture = t.picture + 1 - s.Descriptor.Picture
 		}
@@ -88,16 +88,15 @@ func (p *Piece[S]) Map(in Packet) (out Packet, ok bool) {
 	if in.Seq < p.first {
 		return Packet{}, false
 	}
-	return Packet{Seq: in.Seq + p.seq, Timestamp: p.Timestamp(in.Timestamp)}, true
+	ts := in.Timestamp
+	if behind := int32(p.edge.Timestamp - ts); in.Seq <= p.edge.Seq && behind > 0 {
+		ts = p.edge.Timestamp - uint32(behind)/squeeze
+	}
+	return Packet{Seq: in.Seq + p.seq, Timestamp: ts + p.time}, true
 }
 
-// Timestamp maps a source timestamp.
-func (p *Piece[S]) Timestamp(ts uint32) uint32 {
-	if behind := int32(p.edge - ts); behind > 0 {
-		ts = p.edge - uint32(behind)/squeeze
-	}
-	return ts + p.time
-}
+// Timestamp maps the timestamp of a packet behind the live edge.
+func (p *Piece[S]) Timestamp(ts uint32) uint32 { return ts + p.time }
 
 // Pictures returns what to add to picture id and TL0PICIDX.
 func (p *Piece[S]) Pictures() (picture uint16, tl0 uint8) { return p.picture, p.tl0 }

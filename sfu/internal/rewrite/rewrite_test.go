@@ -18,7 +18,7 @@ func send(t *testing.T, tl *Timeline[string], seq uint64, ts uint32) Packet {
 }
 
 func live(seq uint64, ts, elapsed uint32) Start {
-	return Start{First: Packet{seq, ts}, Edge: ts, Elapsed: elapsed}
+	return Start{First: Packet{seq, ts}, Edge: Packet{seq, ts}, Elapsed: elapsed}
 }
 
 func TestFirstPieceKeepsTheNumbers(t *testing.T) {
@@ -70,21 +70,43 @@ func TestCachedFramesAreSqueezedBeforeTheEdge(t *testing.T) {
 	const frame, frames = 3000, 60
 	edge := uint32(1<<32 - 1000)
 	first := edge - frame*frames
-	tl.Begin("a", Start{First: Packet{70000, first}, Edge: edge})
-	last := tl.Current().Timestamp(first) - 1
+	tl.Begin("a", Start{First: Packet{70000, first}, Edge: Packet{70000 + frames, edge}})
+	at := func(i uint32) uint32 {
+		out, ok := tl.Current().Map(Packet{70000 + uint64(i), first + i*frame})
+		if !ok {
+			t.Fatalf("frame %d is refused", i)
+		}
+		return out.Timestamp
+	}
+	last := at(0) - 1
 	for i := range uint32(frames + 10) {
-		got := tl.Current().Timestamp(first + i*frame)
+		got := at(i)
 		if int32(got-last) <= 0 {
 			t.Fatalf("frame %d at %d is not after %d", i, got, last)
 		}
 		last = got
 	}
-	span := tl.Current().Timestamp(edge) - tl.Current().Timestamp(first)
-	if span != frame*frames/squeeze+1 && span != frame*frames/squeeze {
+	if span := at(frames) - at(0); span != frame*frames/squeeze+1 && span != frame*frames/squeeze {
 		t.Errorf("the cached frames span %d ticks", span)
 	}
-	if d := tl.Current().Timestamp(edge+frame) - tl.Current().Timestamp(edge); d != frame {
+	if d := at(frames+1) - at(frames); d != frame {
 		t.Errorf("after the edge a frame lasts %d ticks", d)
+	}
+}
+
+// TestTimeGoesOnForDays passes the points where 32-bit timestamps wrap around
+// the live edge of long ago.
+func TestTimeGoesOnForDays(t *testing.T) {
+	var tl Timeline[string]
+	tl.Begin("a", live(70000, 7, 0))
+	last := send(t, &tl, 70000, 7)
+	const step = 90000 * 60
+	for i := uint64(1); i < 60*48; i++ {
+		out := send(t, &tl, 70000+i, uint32(7+i*step))
+		if out.Timestamp-last.Timestamp != step {
+			t.Fatalf("after %d minutes a minute lasts %d ticks", i, out.Timestamp-last.Timestamp)
+		}
+		last = out
 	}
 }
 
@@ -92,7 +114,7 @@ func TestSqueezedPieceLiesAfterTheLastTimestamp(t *testing.T) {
 	var tl Timeline[string]
 	tl.Begin("a", live(70000, 1000, 0))
 	last := send(t, &tl, 70000, 1000)
-	tl.Begin("b", Start{First: Packet{80000, 0}, Edge: 180000, Elapsed: 5})
+	tl.Begin("b", Start{First: Packet{80000, 0}, Edge: Packet{80060, 180000}, Elapsed: 5})
 	if out := send(t, &tl, 80000, 0); int32(out.Timestamp-last.Timestamp) <= 0 {
 		t.Errorf("timestamp %d after %d", out.Timestamp, last.Timestamp)
 	}
@@ -105,7 +127,7 @@ func TestPictureIDsContinue(t *testing.T) {
 	out, _ := tl.Current().Map(Packet{70000, 0})
 	tl.Sent(out, &d)
 	next := codec.Descriptor{PictureAt: 2, PictureWide: true, Picture: 77, TL0At: 4, TL0: 9}
-	tl.Begin("b", Start{First: Packet{1 << 17, 50}, Edge: 50, Descriptor: next})
+	tl.Begin("b", Start{First: Packet{1 << 17, 50}, Edge: Packet{1 << 17, 50}, Descriptor: next})
 	picture, tl0 := tl.Current().Pictures()
 	if got := (next.Picture + picture) & 0x7fff; got != 0 {
 		t.Errorf("picture id %d, want 0", got)
@@ -151,7 +173,7 @@ func TestContinuity(t *testing.T) {
 	for piece := range 200 {
 		seq, ts := rnd.Uint64N(1<<40)+1<<16, rnd.Uint32()
 		backlog := rnd.Uint32N(400000)
-		tl.Begin("s", Start{First: Packet{seq, ts}, Edge: ts + backlog, Elapsed: rnd.Uint32N(10000)})
+		tl.Begin("s", Start{First: Packet{seq, ts}, Edge: Packet{seq + uint64(backlog)/3000, ts + backlog}, Elapsed: rnd.Uint32N(10000)})
 		for k := range 1 + rnd.Uint64N(50) {
 			out := send(t, &tl, seq+k, ts+uint32(k)*3000)
 			if piece+int(k) > 0 && (out.Seq != last.Seq+1 || int32(out.Timestamp-last.Timestamp) <= 0) {
