@@ -359,9 +359,13 @@ func TestNACKIsAnsweredOnRTX(t *testing.T) {
 			t.Error("refused within the limit")
 		}
 	}
+	before := len(src.asked)
 	b.now += int64(time.Second)
 	if ask() {
 		t.Errorf("sent more than %d times", maxResends)
+	}
+	if len(src.asked) != before+1 {
+		t.Error("no keyframe is asked for in place of what cannot be repaired")
 	}
 	if b.m.video.again(b.sh, sent.SequenceNumber+1000, 0, b.now) {
 		t.Error("a packet that was never sent was sent again")

@@ -66,6 +66,16 @@ func (r *resender) allow(seq uint16, bytes int, rtt, now int64) bool {
 	return true
 }
 
+// exhausted reports whether all that may be done for the packet was done, and in
+// vain.
+func (r *resender) exhausted(seq uint16, rtt, now int64) bool {
+	if r.history == nil {
+		return false
+	}
+	h := &r.history[seq%resendHistory]
+	return h.seq == seq && h.times >= maxResends && now-h.at >= max(rtt, minResendGap)
+}
+
 // again answers a NACK for one of the viewer's sequence numbers: on the RTX
 // stream when it was negotiated (RFC 4588), else in place.
 func (o *outlet) again(sh *shard, seq uint16, rtt, now int64) bool {
@@ -82,6 +92,9 @@ func (o *outlet) again(sh *shard, seq uint16, rtt, now int64) bool {
 	}
 	out, ok := piece.Map(rewrite.Packet{Seq: p.Seq, Timestamp: p.Timestamp})
 	format := o.track.format(piece.Source)
+	if o.resend.exhausted(seq, rtt, now) && piece.Source == o.current {
+		o.current.askKeyframe(now) // the viewer cannot go on without
+	}
 	if !ok || format == nil || !o.resend.allow(seq, len(p.Payload), rtt, now) {
 		return false
 	}

@@ -218,6 +218,7 @@ export class WhepPlayer extends EventTarget {
       return;
     }
     if (connection !== this.#connection) return;
+    connection.observe(report);
     this.#watchPackets(connection, report);
     if (this.#ticks++ % STATS_EVERY === 0) this.#report(report);
   }

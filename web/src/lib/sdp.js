@@ -45,6 +45,17 @@ export function startBitrate(sdp, kbps) {
   return addFmtp(sdp, (name) => codecs.has(name), `x-google-start-bitrate=${kbps}`);
 }
 
+/**
+ * Lets a receiver measure the round trip (RFC 3611 section 4.4): Chromium then asks
+ * again for lost packets in time and waits for them. Others ignore it.
+ */
+export function roundTrips(sdp) {
+  return lines(sdp).flatMap((l) => {
+    const m = /^a=rtcp-fb:(\d+) nack$/.exec(l);
+    return m ? [l, `a=rtcp-fb:${m[1]} rrtr`] : [l];
+  }).join('\r\n');
+}
+
 /** A trickle fragment (RFC 8840) with the candidates for one media section. */
 export function fragment({ufrag, pwd, mid, kind, candidates, complete}) {
   const out = [

@@ -2,7 +2,8 @@
 
 import {pause} from './backoff.js';
 import {linkOf} from './link.js';
-import {stereoOpus} from './sdp.js';
+import {RepairWait} from './repair.js';
+import {roundTrips, stereoOpus} from './sdp.js';
 import {Session} from './session.js';
 import {readEvents} from './sse.js';
 
@@ -19,6 +20,7 @@ const RESTART_AFTER_MS = 1500; // disconnected for so long: try an ICE restart
 export class ViewerConnection {
   #abort = new AbortController();
   #callbacks;
+  #repair = null;
   #restart = 0;
 
   constructor(callbacks) {
@@ -32,13 +34,11 @@ export class ViewerConnection {
     this.pc = new RTCPeerConnection({bundlePolicy: 'max-bundle', iceServers: iceServers || []});
     this.pc.addEventListener('track', (ev) => this.#callbacks.onTrack(ev.track));
     this.pc.addEventListener('connectionstatechange', () => this.#connectionState());
-    for (const kind of ['audio', 'video']) {
-      const {receiver} = this.pc.addTransceiver(kind, {direction: 'recvonly'});
-      if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
-      if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = 0;
-    }
+    const [audio, video] = ['audio', 'video'].map((kind) => this.pc.addTransceiver(kind, {direction: 'recvonly'}).receiver);
+    if ('jitterBufferTarget' in audio) audio.jitterBufferTarget = 0;
+    this.#repair = new RepairWait(video);
     const offer = await this.pc.createOffer();
-    const sdp = stereoOpus(offer.sdp);
+    const sdp = roundTrips(stereoOpus(offer.sdp));
     // The POST goes first: its answer names the ICE servers to gather with.
     this.session = await Session.post(url, sdp, {token, signal});
     if (this.session.iceServers.length) this.pc.setConfiguration({iceServers: this.session.iceServers, bundlePolicy: 'max-bundle'});
@@ -102,6 +102,11 @@ export class ViewerConnection {
     const answer = await this.session.probe(this.#abort.signal);
     if (answer === 'gone') this.#end('gone');
     return answer;
+  }
+
+  /** Takes a RTCStatsReport of the connection, a few times a second. */
+  observe(report) {
+    this.#repair?.update(report, performance.now());
   }
 
   get canSelectLayer() {
