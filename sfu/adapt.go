@@ -78,11 +78,10 @@ func (m *member) choose(c *menu, now int64) {
 	d := m.choice.Decide(facts)
 	m.reason = d.Reason
 	m.video.pace = paceFor(d.Index, facts, path)
-	if d.Index < 0 {
-		if facts.Estimate > 0 {
-			m.video.want(nil, now)
-		}
-	} else {
+	switch {
+	case d.Paused:
+		m.video.want(nil, now)
+	case d.Index >= 0:
 		m.change(c, d.Index, path.Queue, now)
 	}
 	if d.Probe > 0 && m.mayProbe() && m.estimate.CanProbe(now) {
@@ -194,5 +193,6 @@ func (m *member) heed(sh *shard, c command, now int64) {
 	if !before && m.estimate.State().Overuse {
 		sh.menu.read(sh.stream.sources.Load(), now)
 		m.choose(&sh.menu, now)
+		sh.changed = true
 	}
 }

@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -28,15 +29,35 @@ type arrival struct {
 	timestamp uint32
 }
 
-// ntpOffset is the least difference seen between our clock and a publisher's
-// NTP clock: network delay only ever adds to it.
-type ntpOffset struct{ nanos atomic.Pointer[int64] }
+// ntpOffset is the least difference seen lately between our clock and a
+// publisher's NTP clock: network delay only ever adds to it, and clocks drift.
+type ntpOffset struct {
+	nanos atomic.Pointer[int64]
+
+	mu      sync.Mutex
+	since   int64 // when the present window began; SFU clock
+	present int64 // least sample in it
+	before  int64 // and in the one before
+	seen    bool
+}
+
+// offsetWindow is how long a sample counts, at least once and at most twice.
+const offsetWindow = int64(15 * time.Second)
 
 func (o *ntpOffset) observe(ntp, now int64) {
 	sample := now - ntp
-	if old := o.nanos.Load(); old == nil || sample < *old {
-		o.nanos.Store(&sample)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case !o.seen || now-o.since > 2*offsetWindow:
+		o.seen, o.since, o.present, o.before = true, now, sample, sample
+	case now-o.since > offsetWindow:
+		o.since, o.before, o.present = now, o.present, sample
+	default:
+		o.present = min(o.present, sample)
 	}
+	least := min(o.present, o.before)
+	o.nanos.Store(&least)
 }
 
 // observe takes a sender report that arrived now.

@@ -6,6 +6,7 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
+	"golang.org/x/time/rate"
 )
 
 // reception is what a viewer's receiver reports say of its video.
@@ -24,14 +25,26 @@ type rtcpReader interface {
 	Read(b []byte) (int, interceptor.Attributes, error)
 }
 
+// feedbackRate and feedbackBurst bound the RTCP packets that are taken from one
+// track of a viewer; what is more is dropped. Browsers send some 30 a second.
+const (
+	feedbackRate  = 200
+	feedbackBurst = 400
+)
+
 // readFeedback hands the RTCP of one of a viewer's tracks over until the session
 // ends.
 func (v *Viewer) readFeedback(sender rtcpReader, take func(rtcp.Packet)) {
 	buf := make([]byte, maxPacket)
+	limit := rate.NewLimiter(feedbackRate, feedbackBurst)
 	for {
 		n, _, err := sender.Read(buf)
 		if err != nil {
 			return
+		}
+		if !limit.Allow() {
+			v.sfu.counters.commandsDropped.Add(1)
+			continue
 		}
 		packets, err := rtcp.Unmarshal(buf[:n])
 		if err != nil {

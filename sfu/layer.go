@@ -36,11 +36,11 @@ type layer struct {
 	watchers atomic.Int64 // outlets that show it or want to
 
 	packets, bytes, frames atomic.Uint64
-	rate                   atomic.Pointer[rate]
+	rate                   atomic.Pointer[flow]
 }
 
-// rate is what was measured over the last second.
-type rate struct {
+// flow is what was measured over the last second.
+type flow struct {
 	at                     int64
 	packets, bytes, frames uint64 // totals at that time
 	bitrate                int    // bits per second
@@ -86,7 +86,7 @@ func (l *layer) askKeyframe(now int64) {
 
 // measure computes rates from the totals, once a second.
 func (l *layer) measure(now int64) {
-	r := &rate{at: now, packets: l.packets.Load(), bytes: l.bytes.Load(), frames: l.frames.Load()}
+	r := &flow{at: now, packets: l.packets.Load(), bytes: l.bytes.Load(), frames: l.frames.Load()}
 	if last := l.rate.Load(); last != nil && now > last.at {
 		seconds := float64(now-last.at) / 1e9
 		r.bitrate = int(float64(r.bytes-last.bytes) * 8 / seconds)

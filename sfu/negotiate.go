@@ -31,21 +31,21 @@ type terms struct {
 
 // termsFor returns what suits a session. Transport-wide feedback costs more than
 // the media of a viewer; so only viewers that have layers to choose from are
-// asked for it, the others for the cheap REMB.
-func termsFor(r role, layers []*layer) terms {
+// asked for it.
+func termsFor(r role, layered bool) terms {
 	switch {
 	case r == publishing:
 		return terms{
 			feedback:   []string{"nack", "nack pli", "ccm fir", "transport-cc"},
 			extensions: []string{sdp.SDESMidURI, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI, sdp.TransportCCURI},
 		}
-	case len(layers) != 1: // several, or not known yet
+	case layered:
 		return terms{
-			feedback:   []string{"nack", "nack pli", "ccm fir", "transport-cc"},
+			feedback:   []string{"nack", "nack pli", "ccm fir", "transport-cc", "goog-remb"},
 			extensions: []string{sdp.TransportCCURI},
 		}
 	}
-	return terms{feedback: []string{"nack", "nack pli", "ccm fir", "goog-remb"}}
+	return terms{feedback: []string{"nack", "nack pli", "ccm fir"}}
 }
 
 // offered is what a negotiation needs of an SDP offer.
@@ -76,6 +76,16 @@ func (o *offered) section(kind string) *sdp.MediaDescription {
 		}
 	}
 	return nil
+}
+
+// simulcast reports whether the video is offered in several layers.
+func (o *offered) simulcast() bool {
+	m := o.section("video")
+	if m == nil {
+		return false
+	}
+	_, ok := m.Attribute("simulcast")
+	return ok
 }
 
 // mediaEngine registers what is offered and we know, with the offer's payload

@@ -57,7 +57,8 @@ type outlet struct {
 		arrival   int64
 	}
 
-	packets, bytes, dropped uint64
+	packets, bytes, dropped uint64                           // all that was sent, and what was skipped
+	reported                struct{ packets, octets uint32 } // of the RTP stream itself
 }
 
 // want makes l the layer to show. nil stops the outlet.
@@ -218,6 +219,9 @@ func (o *outlet) countSwitch(sh *shard) {
 	}
 }
 
+// maxSkew is how far capture times may differ from arrival times.
+const maxSkew = int64(time.Second)
+
 // elapsed is the time from the newest packet sent to edge, in clock ticks. It is
 // measured on the publisher's clock when both layers have sender reports.
 func (o *outlet) elapsed(l *layer, edge *ring.Packet) uint32 {
@@ -227,7 +231,10 @@ func (o *outlet) elapsed(l *layer, edge *ring.Packet) uint32 {
 	}
 	nanos := edge.Arrival - last.arrival
 	if last.layer.clock.offset == l.clock.offset && last.layer.clock.exact() && l.clock.exact() {
-		nanos = l.clock.captured(edge.Timestamp) - last.layer.clock.captured(last.timestamp)
+		exact := l.clock.captured(edge.Timestamp) - last.layer.clock.captured(last.timestamp)
+		if d := exact - nanos; d > -maxSkew && d < maxSkew {
+			nanos = exact // otherwise the publisher has set its clock
+		}
 	}
 	return uint32(max(nanos, 0) / 1000 * int64(l.clock.hertz) / 1_000_000)
 }
@@ -253,6 +260,8 @@ func (o *outlet) send(sh *shard, p *ring.Packet) {
 	if o.pace > 0 {
 		o.clear = max(o.clear, sh.now) + int64(rtpHeaderBytes+len(p.Payload))*8*int64(time.Second)/int64(o.pace)
 	}
+	o.reported.packets++
+	o.reported.octets += uint32(len(p.Payload))
 	o.resend.earn(rtpHeaderBytes + len(p.Payload))
 }
 

@@ -33,22 +33,23 @@ type Publisher struct {
 	requests chan *layer // for keyframes
 	repairs  chan repair
 	rtt      atomic.Int64 // to the publisher, nanoseconds; 0 until known
-	readers  sync.WaitGroup
 
 	mu     sync.Mutex
 	layers []*layer
+	ended  bool // no more readers
 }
 
 // newPublisher answers the offer. The publisher is not attached to its stream
 // yet, so nothing that it sends is seen.
 func newPublisher(ctx context.Context, st *stream, o sluice.Offer) (*Publisher, error) {
-	ses, err := st.sfu.newSession(o, publishing, nil)
+	ses, err := st.sfu.newSession(o, publishing, termsFor(publishing, false), nil)
 	if err != nil {
 		return nil, err
 	}
 	p := &Publisher{session: ses, stream: st, requests: make(chan *layer, maxLayers), repairs: make(chan repair, maxLayers)}
 	ses.pc.OnTrack(p.track)
-	if err := ses.accept(ctx, func() { st.detach(p) }); err != nil {
+	ses.ended = p.end
+	if err := ses.accept(ctx); err != nil {
 		ses.Close("offer refused")
 		return nil, err
 	}
@@ -56,14 +57,18 @@ func newPublisher(ctx context.Context, st *stream, o sluice.Offer) (*Publisher, 
 	return p, nil
 }
 
-// Close ends the session and waits for its readers.
-func (p *Publisher) Close(reason string) {
-	p.session.Close(reason)
-	p.readers.Wait()
+// end takes the publisher away from its stream.
+func (p *Publisher) end() {
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
+	p.stream.detach(p)
 }
 
 // track starts the readers of an incoming RTP stream.
 func (p *Publisher) track(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	l := p.addLayer(track)
 	if l == nil {
 		p.log.Warn("ignore track", "rid", track.RID(), "codec", track.Codec().MimeType)
@@ -81,7 +86,7 @@ func (p *Publisher) track(track *webrtc.TrackRemote, receiver *webrtc.RTPReceive
 	p.readers.Go(func() { readReports(receiver, l, p.sfu.now) })
 }
 
-// addLayer makes the layer of a track; nil when it is not wanted.
+// addLayer makes the layer of a track; nil when it is not wanted. mu is held.
 func (p *Publisher) addLayer(track *webrtc.TrackRemote) *layer {
 	c := codec.FromMimeType(track.Codec().MimeType)
 	if c == codec.Unknown {
@@ -96,9 +101,7 @@ func (p *Publisher) addLayer(track *webrtc.TrackRemote) *layer {
 		fmtp:  track.Codec().SDPFmtpLine,
 		clock: clock{hertz: c.ClockRate(), offset: &p.offset},
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.layers) >= maxLayers {
+	if p.ended || len(p.layers) >= maxLayers {
 		return nil
 	}
 	p.layers = append(p.layers, l)
@@ -146,7 +149,7 @@ func (p *Publisher) sendFeedback() {
 		case <-tick.C:
 			p.measure()
 			continue
-		case <-p.done:
+		case <-p.ending:
 			return
 		}
 		if err := p.pc.WriteRTCP([]rtcp.Packet{packet}); err != nil {

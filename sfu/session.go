@@ -7,7 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,26 +45,29 @@ type session struct {
 	offer    *offered
 	keys     *dtlsKeys // nil when the shard cannot encrypt itself
 	answer   string
+	role     role
 
 	handshake *time.Timer
 	restart   sync.Mutex // held during an ICE restart
 	connected atomic.Bool
 	pending   atomic.Bool // counted as pending
 	closing   sync.Once
-	done      chan struct{}
-	joined    func() // called once when connected; may be nil
-	ended     func() // called once, before done is closed
+	ending    chan struct{} // closed when Close begins
+	done      chan struct{} // and when it has freed everything
+	readers   sync.WaitGroup
+	joined    func() // called once when connected; set before accept, may be nil
+	ended     func() // called once when Close begins; set before accept, may be nil
 }
 
 // newSession makes the peer connection for an offer, with a place among the
-// pending sessions. layers are the video that a viewer will choose from, as far
-// as it is known.
-func (s *SFU) newSession(o sluice.Offer, r role, layers []*layer) (*session, error) {
+// pending sessions. It must be closed. layers are the video that a viewer will
+// get, as far as they are known.
+func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*session, error) {
 	parsed, err := parseOffer(o.SDP)
 	if err != nil {
 		return nil, err
 	}
-	engine, err := parsed.mediaEngine(termsFor(r, layers), r, layers)
+	engine, err := parsed.mediaEngine(t, r, layers)
 	if err != nil {
 		return nil, err
 	}
@@ -96,10 +98,12 @@ func (s *SFU) newSession(o sluice.Offer, r role, layers []*layer) (*session, err
 	id := randomID()
 	ses := &session{
 		id: id, identity: o.Grant.Identity, since: time.Now(), remote: o.Remote, sfu: s, api: api, pc: pc, offer: parsed, keys: keys,
-		log:  s.log.With("stream", o.Stream, "session", id),
-		done: make(chan struct{}),
+		log:    s.log.With("stream", o.Stream, "session", id),
+		role:   r,
+		ending: make(chan struct{}), done: make(chan struct{}),
 	}
 	ses.pending.Store(true)
+	s.enter(ses)
 	pc.OnDataChannel(func(d *webrtc.DataChannel) {
 		if err := d.Close(); err != nil {
 			ses.log.Debug("refuse data channel", "err", err)
@@ -147,10 +151,8 @@ func (s *SFU) settingEngine(setup string) webrtc.SettingEngine {
 	return se
 }
 
-// accept answers the offer and starts the clock for the handshake. ended is
-// called once when the session ends.
-func (ses *session) accept(ctx context.Context, ended func()) error {
-	ses.ended = ended
+// accept answers the offer and starts the clock for the handshake.
+func (ses *session) accept(ctx context.Context) error {
 	ses.handshake = time.AfterFunc(ses.sfu.cfg.HandshakeTimeout, func() {
 		if !ses.connected.Load() {
 			ses.Close("no connection within the handshake timeout")
@@ -240,8 +242,8 @@ func (ses *session) Trickle(_ context.Context, remote sluice.ICE) error {
 }
 
 // Restart replaces the remote ICE parameters and returns new ones of ours (RFC
-// 9725 section 4.3.3). DTLS and media go on. On error the session runs on as
-// before.
+// 9725 section 4.3.3). DTLS and media go on. On error the session runs on with
+// the parameters it had until consent expires.
 func (ses *session) Restart(ctx context.Context, remote sluice.ICE) (sluice.ICE, error) {
 	if !ses.restart.TryLock() {
 		return sluice.ICE{}, &sluice.Error{Code: sluice.CodeTooManyRequests, Detail: "another ICE restart is under way", RetryAfter: time.Second}
@@ -276,24 +278,29 @@ func (o *offered) withICE(remote sluice.ICE) (string, error) {
 }
 
 // Close ends the session and returns when everything is freed. It may be
-// called any number of times.
+// called any number of times, but not by the session's own readers.
 func (ses *session) Close(reason string) {
-	ses.closing.Do(func() {
-		if ses.handshake != nil {
-			ses.handshake.Stop()
-		}
-		ses.settle()
-		if !ses.connected.Load() {
-			ses.sfu.counters.sessionsFailed.Add(1)
-		}
-		if ses.ended != nil {
-			ses.ended()
-		}
-		if err := ses.pc.GracefulClose(); err != nil && !errors.Is(err, context.Canceled) {
-			ses.log.Debug("close peer connection", "err", err)
-		}
-		ses.log.Info("session ended", "reason", strings.TrimSpace(reason), "duration", time.Since(ses.since).Round(time.Millisecond))
-		close(ses.done)
-	})
+	ses.closing.Do(func() { ses.close(reason) })
 	<-ses.done
+}
+
+func (ses *session) close(reason string) {
+	close(ses.ending)
+	if ses.handshake != nil {
+		ses.handshake.Stop()
+	}
+	ses.settle()
+	if !ses.connected.Load() {
+		ses.sfu.counters.sessionsFailed.Add(1)
+	}
+	if ses.ended != nil {
+		ses.ended()
+	}
+	if err := ses.pc.GracefulClose(); err != nil && !errors.Is(err, context.Canceled) {
+		ses.log.Debug("close peer connection", "err", err)
+	}
+	ses.readers.Wait()
+	ses.log.Info("session ended", "reason", reason, "duration", time.Since(ses.since).Round(time.Millisecond))
+	ses.sfu.exit(ses)
+	close(ses.done)
 }

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/big"
 	"net/netip"
 	"slices"
@@ -39,10 +40,13 @@ type SFU struct {
 	start       time.Time // origin of the monotonic clock
 	counters    counters
 
-	mu      sync.Mutex
-	streams map[string]*stream
-	pending map[netip.Addr]int // sessions that are not connected yet
-	closed  bool
+	running sync.WaitGroup // sessions that are not freed yet
+
+	mu       sync.Mutex
+	sessions map[*session]struct{}
+	streams  map[string]*stream
+	pending  map[netip.Addr]int // sessions that are not connected yet
+	closed   bool
 
 	appeared chan struct{} // closed when a stream appears
 }
@@ -73,7 +77,7 @@ func New(cfg Config, deps Deps) (*SFU, error) {
 	return &SFU{
 		cfg: cfg, log: deps.Log, deps: deps, transport: t, certificate: *certificate,
 		start: time.Now(), streams: map[string]*stream{}, pending: map[netip.Addr]int{},
-		appeared: make(chan struct{}),
+		appeared: make(chan struct{}), sessions: map[*session]struct{}{},
 	}, nil
 }
 
@@ -124,7 +128,23 @@ func (s *SFU) reserve(remote netip.Addr) error {
 	}
 	s.pending[remote]++
 	s.counters.pending.Add(1)
+	s.running.Add(1)
 	return nil
+}
+
+// enter notes a session that has reserved its place.
+func (s *SFU) enter(ses *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions[ses] = struct{}{}
+}
+
+// exit forgets a session that has been freed.
+func (s *SFU) exit(ses *session) {
+	s.mu.Lock()
+	delete(s.sessions, ses)
+	s.mu.Unlock()
+	s.running.Done()
 }
 
 func (s *SFU) release(remote netip.Addr) {
@@ -267,24 +287,34 @@ func (s *SFU) Viewers(name string) []sluice.Viewer {
 	return viewers
 }
 
-// Close ends every session, publishers after viewers, and closes the sockets.
+// Close ends every session, viewers before publishers, and closes the sockets.
 // It returns when all goroutines have ended.
 func (s *SFU) Close() error {
 	s.mu.Lock()
 	s.closed = true
-	streams := make([]*stream, 0, len(s.streams))
-	for _, st := range s.streams {
-		st.uses++
-		streams = append(streams, st)
+	s.mu.Unlock()
+	s.endSessions(viewing)
+	s.endSessions(publishing)
+	s.running.Wait()
+	s.mu.Lock()
+	streams := slices.Collect(maps.Values(s.streams))
+	s.mu.Unlock()
+	for _, st := range streams {
+		st.endGrace()
 	}
+	return s.transport.close()
+}
+
+// endSessions closes every session of a role.
+func (s *SFU) endSessions(r role) {
+	s.mu.Lock()
+	sessions := slices.Collect(maps.Keys(s.sessions))
 	s.mu.Unlock()
 	var ending sync.WaitGroup
-	for _, st := range streams {
-		ending.Go(func() {
-			st.shutdown()
-			s.unuse(st)
-		})
+	for _, ses := range sessions {
+		if ses.role == r {
+			ending.Go(func() { ses.Close("the node is closing") })
+		}
 	}
 	ending.Wait()
-	return s.transport.close()
 }

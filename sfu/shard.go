@@ -40,13 +40,15 @@ type shard struct {
 	viewers  atomic.Int64 // members, and those on their way in
 
 	members []*member
-	first   int // who is served first; rotates, so that nobody is always last
+	index   map[*Viewer]int // of members
+	first   int             // who is served first; rotates, so that nobody is always last
 	menu    menu
 
 	packets, bytes [kinds]uint64 // since the last flush to the SFU's counters
 	late, padding  uint64
 	now            int64 // of this round
 	probing        bool  // what is sent now belongs to a probe
+	changed        bool  // a report has changed what a viewer gets
 	patched, rtx   [maxPacket + 2]byte
 	plain          [maxPacket + 2 + rtpHeaderBytes]byte
 	batch          *egress.Batch
@@ -96,7 +98,7 @@ const (
 
 func newShard(st *stream) *shard {
 	return &shard{
-		stream: st, sfu: st.sfu, wakeup: make(chan struct{}, 1), commands: make(chan command, commandQueue),
+		stream: st, sfu: st.sfu, wakeup: make(chan struct{}, 1), commands: make(chan command, commandQueue), index: map[*Viewer]int{},
 		batch: egress.NewBatch(st.sfu.transport.socket),
 	}
 }
@@ -165,7 +167,10 @@ func (sh *shard) run() {
 		case <-tick.C:
 			housekeep = true
 		case c := <-sh.commands:
-			sh.apply(c)
+			if !sh.obey(c) {
+				sh.flush() // what was sent again
+				continue
+			}
 		case <-sh.stream.stop:
 			return
 		}
@@ -282,7 +287,7 @@ func (sh *shard) report(m *member, now int64) {
 		reports = append(reports, &rtcp.SenderReport{
 			SSRC: o.track.ssrc, NTPTime: ntp,
 			RTPTime:     o.line.Current().Timestamp(o.current.clock.timestampAt(now)),
-			PacketCount: uint32(o.packets), OctetCount: uint32(o.bytes - o.packets*rtpHeaderBytes),
+			PacketCount: o.reported.packets, OctetCount: o.reported.octets,
 		})
 	}
 	if len(reports) == 0 {
@@ -293,12 +298,33 @@ func (sh *shard) report(m *member, now int64) {
 	}
 }
 
+// commandBatch is how many commands are carried out before media goes on.
+const commandBatch = 64
+
+// obey carries out c and what waits behind it, and reports whether viewers have
+// something new to get.
+func (sh *shard) obey(c command) (news bool) {
+	sh.now = sh.sfu.now()
+	for range commandBatch {
+		sh.apply(c, sh.now)
+		news = news || c.kind == addViewer || c.kind == preferLayer || sh.changed
+		sh.changed = false
+		select {
+		case c = <-sh.commands:
+		default:
+			return news
+		}
+	}
+	sh.apply(c, sh.now)
+	return true
+}
+
 // apply carries a command out.
-func (sh *shard) apply(c command) {
-	now := sh.sfu.now()
+func (sh *shard) apply(c command, now int64) {
 	switch c.kind {
 	case addViewer:
 		m := newMember(c.viewer, c.wire, c.want, now)
+		sh.index[c.viewer] = len(sh.members)
 		sh.members = append(sh.members, m)
 		sh.menu.read(sh.stream.sources.Load(), now)
 		m.choose(&sh.menu, now)
@@ -307,8 +333,8 @@ func (sh *shard) apply(c command) {
 		c.reply <- sh.describe()
 		return
 	}
-	i := sh.find(c.viewer)
-	if i < 0 {
+	i, ok := sh.index[c.viewer]
+	if !ok {
 		return // it has left
 	}
 	m := sh.members[i]
@@ -316,6 +342,8 @@ func (sh *shard) apply(c command) {
 	case removeViewer:
 		last := len(sh.members) - 1
 		sh.members[i] = sh.members[last]
+		sh.index[sh.members[i].viewer] = i
+		delete(sh.index, c.viewer)
 		sh.members[last] = nil
 		sh.members = sh.members[:last]
 		m.stop()
@@ -336,15 +364,6 @@ func (sh *shard) apply(c command) {
 	case noteTransport, noteREMB:
 		m.heed(sh, c, now)
 	}
-}
-
-func (sh *shard) find(v *Viewer) int {
-	for i, m := range sh.members {
-		if m.viewer == v {
-			return i
-		}
-	}
-	return -1
 }
 
 // resend answers the NACKs of one RTCP packet.

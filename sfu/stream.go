@@ -292,6 +292,14 @@ func (st *stream) follow(src *sources, active map[*layer]bool, now int64) {
 	}
 }
 
+// layered reports whether viewers have, or may come to have, a choice of layers.
+// A publisher's layers come one by one: what it has offered counts.
+func (st *stream) layered() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.publisher == nil || st.publisher.offer.simulcast()
+}
+
 // shardFor returns the shard that takes the next viewer, starting one when the
 // others are full. mu is held.
 func (st *stream) shardFor() *shard {
@@ -335,23 +343,8 @@ func (st *stream) snapshot() (sluice.Stream, <-chan struct{}) {
 	return out, st.changed
 }
 
-// shutdown ends every session of the stream.
-func (st *stream) shutdown() {
-	st.mu.Lock()
-	p := st.publisher
-	var viewers []*Viewer
-	for v := range st.viewers {
-		viewers = append(viewers, v)
-	}
-	st.mu.Unlock()
-	var ending sync.WaitGroup
-	for _, v := range viewers {
-		ending.Go(func() { v.Close("the node is closing") })
-	}
-	ending.Wait()
-	if p != nil {
-		p.Close("the node is closing")
-	}
+// endGrace ends the wait for a publisher's return.
+func (st *stream) endGrace() {
 	st.mu.Lock()
 	waiting := st.grace != nil && st.grace.Stop()
 	st.grace = nil

@@ -57,6 +57,9 @@ func listen(ctx context.Context, cfg Config, log *slog.Logger) (*transport, erro
 	}
 	socket, err := egress.NewSocket(conn)
 	if err != nil {
+		if listener != nil {
+			err = errors.Join(err, listener.Close())
+		}
 		return nil, errors.Join(err, conn.Close())
 	}
 	pionLog := newPionLog(log)

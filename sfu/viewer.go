@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/sfu/internal/codec"
+	"github.com/sluice-live/sluice/sfu/internal/estimate"
 )
 
 // Viewer is a session that receives a stream.
@@ -22,7 +23,7 @@ type Viewer struct {
 	sender       *webrtc.RTPSender // of the video
 	audioSender  *webrtc.RTPSender
 	rtcp         rtcpWriter
-	readers      sync.WaitGroup
+	estimate     *estimate.Estimator // nil when there is nothing to choose
 
 	mu     sync.Mutex
 	repair *webrtc.RTPReceiver // of reports about retransmissions; nil: none
@@ -36,37 +37,25 @@ type rtcpWriter interface{ WriteRTCP([]rtcp.Packet) error }
 
 // watch lets a viewer in.
 func (st *stream) watch(ctx context.Context, o sluice.Offer) (*Viewer, error) {
-	if err := st.admit(); err != nil {
-		return nil, err
-	}
-	ses, err := st.sfu.newSession(o, viewing, st.sources.Load().video)
+	layered := st.layered()
+	ses, err := st.sfu.newSession(o, viewing, termsFor(viewing, layered), st.sources.Load().video)
 	if err != nil {
 		return nil, err
 	}
 	v := &Viewer{session: ses, stream: st, rtcp: ses.pc}
+	if layered {
+		v.estimate = estimate.New(estimate.Config{Start: startBitrate})
+	}
+	ses.joined, ses.ended = v.join, v.leave
 	if err := v.prepare(); err != nil {
 		ses.Close("offer refused")
 		return nil, err
 	}
-	ses.joined = v.join
-	if err := ses.accept(ctx, v.leave); err != nil {
+	if err := ses.accept(ctx); err != nil {
 		ses.Close("offer refused")
 		return nil, err
 	}
 	return v, nil
-}
-
-// admit checks that the stream can take one more viewer.
-func (st *stream) admit() error {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if st.publisher == nil && st.state == sluice.StreamOffline && !st.sfu.cfg.Wait {
-		return errOffline()
-	}
-	if limit := st.sfu.cfg.MaxViewers; limit > 0 && len(st.viewers) >= limit {
-		return &sluice.Error{Code: sluice.CodeUnavailable, Detail: "the stream has as many viewers as it may", RetryAfter: 10 * time.Second}
-	}
-	return nil
 }
 
 // prepare adds the tracks that the offer has room for and takes the viewer's
@@ -82,9 +71,19 @@ func (v *Viewer) prepare() error {
 	if err := v.checkCodecs(); err != nil {
 		return err
 	}
-	st := v.stream
+	return v.stream.admit(v)
+}
+
+// admit gives a viewer its place, if the stream can take one more.
+func (st *stream) admit(v *Viewer) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	if st.publisher == nil && st.state == sluice.StreamOffline && !st.sfu.cfg.Wait {
+		return errOffline()
+	}
+	if limit := st.sfu.cfg.MaxViewers; limit > 0 && len(st.viewers) >= limit {
+		return &sluice.Error{Code: sluice.CodeUnavailable, Detail: "the stream has as many viewers as it may", RetryAfter: 10 * time.Second}
+	}
 	st.sfu.use(st)
 	v.shard = st.shardFor()
 	v.shard.viewers.Add(1)
@@ -148,15 +147,16 @@ func (v *Viewer) join() {
 func (v *Viewer) leave() {
 	v.mu.Lock()
 	v.left = true
-	if v.added {
+	added, repair := v.added, v.repair
+	v.mu.Unlock()
+	if added {
 		v.shard.do(command{kind: removeViewer, viewer: v})
 	}
-	if v.repair != nil {
-		if err := v.repair.Stop(); err != nil {
+	if repair != nil {
+		if err := repair.Stop(); err != nil {
 			v.log.Debug("end of reports about retransmissions", "err", err)
 		}
 	}
-	v.mu.Unlock()
 	st := v.stream
 	st.mu.Lock()
 	_, present := st.viewers[v]
@@ -170,12 +170,6 @@ func (v *Viewer) leave() {
 	if present {
 		st.sfu.unuse(st)
 	}
-}
-
-// Close ends the session and waits for its goroutines.
-func (v *Viewer) Close(reason string) {
-	v.session.Close(reason)
-	v.readers.Wait()
 }
 
 // SelectLayer asks for a layer, or limits or frees the server's choice with an

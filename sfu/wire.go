@@ -47,9 +47,11 @@ func (v *Viewer) newWire() wire {
 	if v.keys == nil || v.sender == nil {
 		return pionWire{}
 	}
+	w := &directWire{}
 	ice := v.sender.Transport().ICETransport()
+	ice.OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) { v.follow(w, pair) })
 	pair, err := ice.GetSelectedCandidatePair()
-	if err != nil || pair == nil || pair.Remote.Protocol != webrtc.ICEProtocolUDP {
+	if err != nil || pair == nil {
 		return pionWire{}
 	}
 	to, ok := remoteOf(pair)
@@ -62,24 +64,29 @@ func (v *Viewer) newWire() wire {
 		return pionWire{}
 	}
 	v.log.Debug("send directly", "to", to)
-	w := &directWire{crypt: crypt}
+	w.to.CompareAndSwap(nil, &to) // unless it has changed already
+	w.crypt = crypt
 	if v.video.twccID != 0 {
-		w.estimate = estimate.New(estimate.Config{Start: startBitrate})
+		w.estimate = v.estimate
 	}
-	w.to.Store(&to)
-	ice.OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
-		if to, ok := remoteOf(pair); ok && pair.Remote.Protocol == webrtc.ICEProtocolUDP {
-			w.to.Store(&to)
-			return
-		}
-		go v.Close("the path has changed to one that media cannot follow")
-	})
 	return w
 }
 
+// follow sends to where ICE has found the viewer now.
+func (v *Viewer) follow(w *directWire, pair *webrtc.ICECandidatePair) {
+	if to, ok := remoteOf(pair); ok {
+		w.to.Store(&to)
+	} else if v.connected.Load() && w.to.Load() != nil {
+		go v.Close("the path has changed to one that media cannot follow")
+	}
+}
+
+// remoteOf returns where a pair leads; ok is false when the shared UDP socket
+// cannot send there: TCP, or an address that needs a zone.
 func remoteOf(pair *webrtc.ICECandidatePair) (netip.AddrPort, bool) {
 	addr, err := netip.ParseAddr(pair.Remote.Address)
-	return netip.AddrPortFrom(addr, pair.Remote.Port), err == nil
+	ok := err == nil && pair.Remote.Protocol == webrtc.ICEProtocolUDP && addr.Zone() == "" && !addr.IsLinkLocalUnicast()
+	return netip.AddrPortFrom(addr, pair.Remote.Port), ok
 }
 
 func (w *directWire) write(sh *shard, t *track, h *rtp.Header, payload []byte) {

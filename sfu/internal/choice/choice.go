@@ -38,7 +38,8 @@ type Facts struct {
 
 // Decision is the answer.
 type Decision struct {
-	Index  int    // of Facts.Layers; -1: no video
+	Index  int    // of Facts.Layers; -1: none
+	Paused bool   // no video is better than any layer
 	Probe  int    // bits per second that would allow a better layer; 0: none
 	Reason string // for people
 }
@@ -155,7 +156,7 @@ func (s *State) adapt(f Facts, usable []int) Decision {
 func (s *State) enter(f Facts, usable []int, budget int) Decision {
 	smallest := f.Layers[usable[len(usable)-1]]
 	if s.paused && need(smallest)*headroom/100 > budget {
-		return Decision{Index: -1, Probe: need(smallest)*headroom/100 + f.Reserved, Reason: fmt.Sprintf("paused: %s is not enough for any layer", rate(f.Estimate))}
+		return Decision{Index: -1, Paused: true, Probe: need(smallest)*headroom/100 + f.Reserved, Reason: fmt.Sprintf("paused: %s is not enough for any layer", rate(f.Estimate))}
 	}
 	return s.take(f, best(f, usable, budget), 0, fmt.Sprintf("%s allows it", rate(f.Estimate)))
 }
@@ -186,7 +187,7 @@ func (s *State) lower(f Facts, usable []int, budget int) Decision {
 	last := usable[len(usable)-1]
 	if f.Pausable && s.starves(f.Now, need(f.Layers[last])*100 > budget*pauseStrain) {
 		s.paused = true
-		return Decision{Index: -1, Probe: need(f.Layers[last])*headroom/100 + f.Reserved, Reason: fmt.Sprintf("paused: %s is not enough for any layer", rate(f.Estimate))}
+		return Decision{Index: -1, Paused: true, Probe: need(f.Layers[last])*headroom/100 + f.Reserved, Reason: fmt.Sprintf("paused: %s is not enough for any layer", rate(f.Estimate))}
 	}
 	return s.take(f, last, 0, fmt.Sprintf("only %s reach the viewer", rate(f.Estimate)))
 }

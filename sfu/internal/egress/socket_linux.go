@@ -39,6 +39,9 @@ func NewSocket(conn *net.UDPConn) (*Socket, error) {
 		return nil, err
 	}
 	if failed != nil {
+		if s.fd > 0 {
+			_ = unix.Close(s.fd)
+		}
 		return nil, fmt.Errorf("share the media socket: %w", failed)
 	}
 	_, err = unix.GetsockoptInt(s.fd, unix.SOL_UDP, unix.UDP_SEGMENT)
