@@ -1,0 +1,107 @@
+//go:build linux
+
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sluice-live/sluice/e2e/netwire"
+	"github.com/sluice-live/sluice/internal/client"
+)
+
+const oneWay = 20 * time.Millisecond
+
+// overWire shows the ladder of layers to a browser at the far end of a wire.
+func overWire(t *testing.T) (*netwire.Wire, *recording) {
+	t.Helper()
+	wire := openWire(t, netwire.Settings{Delay: oneWay})
+	n := nodeOn(t, wire)
+	publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: laddered(t), KeyframesOnRequest: true})
+	n.live(t, "demo", 3)
+	b := farBrowser(t, wire)
+	b.open(n.URL + "/watch/demo")
+	b.until("the picture plays", state+" === 'live' && "+decoded+" > 30 && "+height+" === 720")
+	r := record(t, n, b, "demo")
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("\n%s", r)
+		}
+	})
+	return wire, r
+}
+
+// TestLimitedLink narrows a viewer's link to 1.2 Mbit/s, then 300 kbit/s, and
+// frees it again. The layer follows, and the picture does not freeze.
+func TestLimitedLink(t *testing.T) {
+	const (
+		settled = 6 * time.Second // at each rate
+		down    = 4 * time.Second // the target is 2 s on a machine that does nothing else
+		up      = 20 * time.Second
+		freeze  = 1500 * time.Millisecond // the target is 500 ms
+	)
+	wire, r := overWire(t)
+	r.wait(t, 2*time.Second)
+	for _, step := range []struct {
+		rate  int
+		layer string
+		limit time.Duration
+	}{
+		{1_200_000, "h", down},
+		{300_000, "q", down},
+		{0, "f", up},
+	} {
+		from := r.now()
+		wire.Set(netwire.Settings{Delay: oneWay, Rate: step.rate})
+		took := r.until(t, step.limit, "layer "+step.layer, func(m moment) bool { return m.Viewer.Layer == step.layer && m.At > from })
+		shown := r.until(t, step.limit, "its picture", func(m moment) bool { return m.Sight.Height == heightOf(step.layer) })
+		if step.rate > 0 {
+			r.wait(t, settled)
+		} else {
+			r.wait(t, 2*time.Second)
+		}
+		longest, flaps := r.worst(from, r.now())
+		t.Logf("at %d bit/s: layer %s after %v, on the screen after %v, longest time without a new picture %v, %d changes of layer",
+			step.rate, step.layer, (took - from).Round(sampling), (shown - from).Round(sampling), longest.Round(time.Millisecond), flaps)
+		if longest > freeze {
+			t.Errorf("the picture froze for %v", longest)
+		}
+		if m, _ := r.last(); m.Viewer.Layer != step.layer {
+			t.Errorf("layer %s does not stay, it is %q: %s", step.layer, m.Viewer.Layer, m.Viewer.Reason)
+		}
+	}
+}
+
+// TestLossyLink loses packets at random in both directions.
+func TestLossyLink(t *testing.T) {
+	wire, r := overWire(t)
+	for _, c := range []struct {
+		loss   float64
+		frozen float64 // of the time, at most
+		fps    float64 // at least
+	}{
+		{0.05, 0.05, 25}, // the target is 0.01 on a machine that does nothing else
+		{0.10, 0.25, 15},
+	} {
+		wire.Set(netwire.Settings{Delay: oneWay, Loss: c.loss})
+		r.wait(t, time.Second)
+		before, _ := r.last()
+		r.wait(t, 12*time.Second)
+		after, _ := r.last()
+		seconds := (after.At - before.At).Seconds()
+		frozen := (after.Sight.Frozen - before.Sight.Frozen) / seconds
+		fps := float64(after.Sight.Decoded-before.Sight.Decoded) / seconds
+		resent := float64(after.Viewer.Resent - before.Viewer.Resent)
+		media := float64(after.Viewer.PacketsSent-before.Viewer.PacketsSent) - resent
+		longest, flaps := r.worst(before.At, after.At)
+		t.Logf("at %.0f %% loss: frozen %.2f %% of the time, %.1f frames/s, longest time without a new picture %v, resent %.1f %% of the packets, %d PLIs, layer %s after %d changes, %.1f %% of all sound concealed, %.0f ms in the jitter buffer",
+			100*c.loss, 100*frozen, fps, longest.Round(time.Millisecond), 100*resent/media,
+			after.Sight.PLIs-before.Sight.PLIs, after.Viewer.Layer, flaps, 100*after.Sight.Concealed, after.Sight.Delay)
+		if frozen > c.frozen || fps < c.fps {
+			t.Errorf("not watchable: frozen %.2f of the time at %.1f frames/s", frozen, fps)
+		}
+		if resent > media/4 {
+			t.Errorf("%.0f packets were sent again beside %.0f of media", resent, media)
+		}
+	}
+}
