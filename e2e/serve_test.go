@@ -212,3 +212,26 @@ func TestStopEndsEventStreams(t *testing.T) {
 		t.Error("the event stream is still open")
 	}
 }
+
+// TestRefusedTokensAreLimited: the control API counts refusals as WHIP and WHEP
+// do.
+func TestRefusedTokensAreLimited(t *testing.T) {
+	n := startNode(t, "auth.mode=token", "limits.auth_failures_per_minute=5")
+	seen := map[int]int{}
+	for range 12 {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.URL+"/api/v1/streams", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer nonsense")
+		response, err := clientHTTP(t).Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		seen[response.StatusCode]++
+	}
+	if seen[http.StatusUnauthorized] == 0 || seen[http.StatusTooManyRequests] == 0 || len(seen) != 2 {
+		t.Errorf("answers %v, want 401 and then 429", seen)
+	}
+}

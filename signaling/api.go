@@ -36,6 +36,10 @@ type API struct {
 	Streams Streams
 	Auth    Authorizer
 	Version string // of the server, for the OpenAPI document
+
+	// Refused counts a refused token and returns the error to answer with: cause,
+	// or that the caller has been refused too often. It may be nil.
+	Refused func(r *http.Request, cause error) error
 }
 
 // Routes adds the control API to engine, its OpenAPI document included. It fails
@@ -121,6 +125,9 @@ func (a API) authorize(ctx huma.Context, next func(huma.Context)) {
 	}
 	grant, err := a.Auth.Authorize(ctx.Context(), bearer)
 	if err != nil {
+		if a.Refused != nil {
+			err = a.Refused(c.Request, err)
+		}
 		problem.Write(c.Writer, c.Request, err)
 		return
 	}

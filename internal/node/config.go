@@ -101,6 +101,7 @@ type LimitsConfig struct {
 	SSRCs             int           `koanf:"ssrcs" default:"8" help:"RTP streams of a publisher"`
 	PendingSessions   int           `koanf:"pending_sessions" default:"3000" help:"sessions that are still connecting, in all"`
 	PendingPerIP      int           `koanf:"pending_per_ip" default:"1500" help:"sessions that are still connecting, of one address"`
+	ConnectionsPerIP  int           `koanf:"connections_per_ip" default:"4096" help:"open HTTP connections of one address"`
 	HandshakeTimeout  time.Duration `koanf:"handshake_timeout" default:"10s" help:"time that a session has to connect"`
 	AuthFailures      int           `koanf:"auth_failures_per_minute" default:"60" help:"refused tokens and unknown session URLs of one address, then 429"`
 	RequestsPerSecond int           `koanf:"requests_per_second" default:"1000" help:"HTTP requests of one address, then 429"`

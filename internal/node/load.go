@@ -77,7 +77,7 @@ func fromEnviron(environ []string) (map[string]any, error) {
 	values := map[string]any{}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, EnvPrefix) {
+		if !strings.HasPrefix(name, EnvPrefix) || ofService(name) {
 			continue
 		}
 		key, ok := names[name]
@@ -87,6 +87,13 @@ func fromEnviron(environ []string) (map[string]any, error) {
 		values[key] = value
 	}
 	return values, nil
+}
+
+// ofService reports whether a variable is one of those that Kubernetes sets for
+// a Service named sluice.
+func ofService(name string) bool {
+	rest := strings.TrimPrefix(name, EnvPrefix)
+	return rest == "PORT" || strings.HasPrefix(rest, "PORT_") || strings.HasPrefix(rest, "SERVICE_")
 }
 
 func fromFlags(flags map[string]string) (map[string]any, error) {

@@ -40,12 +40,13 @@ func (n *Node) listen() error {
 	}
 	n.whip.Routes(engine)
 	n.whep.Routes(engine)
-	if err := n.routes(engine); err != nil {
+	if err := n.routes(engine, limiter); err != nil {
 		return err
 	}
 	if n.public, err = newServer(c.HTTP.Addr, engine, c.HTTP.TLS, n.log); err != nil {
 		return errors.Join(errors.New("http.addr"), err)
 	}
+	n.public.listener = newPerIPListener(n.public.listener, c.Limits.ConnectionsPerIP)
 	if c.Ops.Addr == "" {
 		return nil
 	}
@@ -56,7 +57,7 @@ func (n *Node) listen() error {
 }
 
 // routes adds what is neither WHIP nor WHEP: pages, health, the control API.
-func (n *Node) routes(engine *gin.Engine) error {
+func (n *Node) routes(engine *gin.Engine, limiter *wish.Limiter) error {
 	pages := web.Handler()
 	both := []string{http.MethodGet, http.MethodHead}
 	for _, path := range []string{"/", "/publish/:stream", "/watch/:stream", "/embed/:stream", "/assets/*name"} {
@@ -72,5 +73,6 @@ func (n *Node) routes(engine *gin.Engine) error {
 		problem.NotFound(c.Writer, c.Request)
 	})
 	version, _ := Version()
-	return signaling.API{Streams: n.media, Auth: n.auth, Version: version}.Routes(engine)
+	refused := func(r *http.Request, cause error) error { return limiter.Refuse(wish.Remote(r), cause) }
+	return signaling.API{Streams: n.media, Auth: n.auth, Refused: refused, Version: version}.Routes(engine)
 }

@@ -110,6 +110,7 @@ func (l LimitsConfig) validate() error {
 		checkRange("limits.ssrcs", l.SSRCs, 2, 64),
 		checkRange("limits.pending_sessions", l.PendingSessions, 1, 1_000_000),
 		checkRange("limits.pending_per_ip", l.PendingPerIP, 1, 1_000_000),
+		checkRange("limits.connections_per_ip", l.ConnectionsPerIP, 1, 1_000_000),
 		checkThat(l.HandshakeTimeout > 0, "limits.handshake_timeout: must be more than 0"),
 		checkRange("limits.auth_failures_per_minute", l.AuthFailures, 1, 1_000_000),
 		checkRange("limits.requests_per_second", l.RequestsPerSecond, 1, 1_000_000),
