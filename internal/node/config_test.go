@@ -269,7 +269,7 @@ func FuzzYAML(f *testing.F) {
 
 func TestServiceVariablesAreIgnored(t *testing.T) {
 	environ := []string{"SLUICE_SERVICE_HOST=10.0.0.1", "SLUICE_PORT=tcp://10.0.0.1:80", "SLUICE_PORT_80_TCP_ADDR=10.0.0.1"}
-	if _, err := Load(Sources{Environ: environ}); err != nil {
+	if _, err := node.Load(node.Sources{Environ: environ}); err != nil {
 		t.Error(err)
 	}
 }
