@@ -93,14 +93,6 @@ func (b *tab) open(url string) {
 	b.do(chromedp.Navigate(url))
 }
 
-// close closes the tab as a person does, and waits for it.
-func (b *tab) close() {
-	b.t.Helper()
-	if err := chromedp.Cancel(b.ctx); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
 // eval evaluates an expression and waits for its promise. The page takes it as
 // done by a person, so that it may start sound.
 func eval[T any](b *tab, expression string) T {

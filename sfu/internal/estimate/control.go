@@ -22,7 +22,7 @@ const (
 	suspicion = 150 * millisecond
 	// lossyQueue is the standing queue under which loss means overuse although
 	// the trend is flat: the queue is full.
-	lossyQueue = 50 * millisecond
+	lossyQueue = 25 * millisecond
 	fullLoss   = 0.13
 	// risingQueue is the standing queue that, still rising, is not waited with
 	// until the trend says so: groups may be few.
