@@ -5,6 +5,7 @@ import (
 
 	"github.com/pion/rtp"
 
+	"github.com/sluice-live/sluice/sfu/internal/codec"
 	"github.com/sluice-live/sluice/sfu/internal/rewrite"
 	"github.com/sluice-live/sluice/sfu/internal/ring"
 )
@@ -92,8 +93,8 @@ func (o *outlet) again(sh *shard, seq uint16, rtt, now int64) bool {
 	}
 	out, ok := piece.Map(rewrite.Packet{Seq: p.Seq, Timestamp: p.Timestamp})
 	format := o.track.format(piece.Source)
-	if o.resend.exhausted(seq, rtt, now) && piece.Source == o.current {
-		o.current.askKeyframe(now) // the viewer cannot go on without
+	if piece.Source == o.current && (o.resend.exhausted(seq, rtt, now) || piece.Starts(source) && o.hidesLoss()) {
+		o.current.askKeyframe(now)
 	}
 	if !ok || format == nil || !o.resend.allow(seq, len(p.Payload), rtt, now) {
 		return false
@@ -111,6 +112,13 @@ func (o *outlet) again(sh *shard, seq uint16, rtt, now int64) bool {
 	o.wire.write(sh, o.track, h, payload)
 	o.count(sh, Video, len(payload))
 	return true
+}
+
+// hidesLoss reports whether a decoder may not notice that the first packet of a
+// keyframe is missing: in H.264 and H.265 that one holds the parameter sets, and
+// the rest is decoded with those of the layer before.
+func (o *outlet) hidesLoss() bool {
+	return o.current.codec == codec.H264 || o.current.codec == codec.H265
 }
 
 // repeat returns a packet of the current piece as RTX payload, with its

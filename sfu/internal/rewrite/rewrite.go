@@ -95,6 +95,10 @@ func (p *Piece[S]) Map(in Packet) (out Packet, ok bool) {
 	return Packet{Seq: in.Seq + p.seq, Timestamp: ts + p.time}, true
 }
 
+// Starts reports whether the packet with that source sequence number is the
+// first of the piece.
+func (p *Piece[S]) Starts(seq uint64) bool { return seq == p.first }
+
 // Timestamp maps the timestamp of a packet behind the live edge.
 func (p *Piece[S]) Timestamp(ts uint32) uint32 { return ts + p.time }
 
