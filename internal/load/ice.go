@@ -28,6 +28,9 @@ const (
 	checkIntervalMax = 400 * time.Millisecond
 )
 
+// validBacklog is how many answers wait for connect.
+const validBacklog = 8
+
 // consentExpiry is how long a peer may be silent (RFC 7675 section 5.1).
 const consentExpiry = 30 * time.Second
 
@@ -57,7 +60,7 @@ type check struct {
 func newICEAgent(send func([]byte, netip.AddrPort) error) *iceAgent {
 	return &iceAgent{
 		local: newCredentials(), send: send,
-		sent: map[[stun.TransactionIDSize]byte]check{}, valid: make(chan check, 1),
+		sent: map[[stun.TransactionIDSize]byte]check{}, valid: make(chan check, validBacklog),
 	}
 }
 
@@ -76,10 +79,14 @@ func (a *iceAgent) connect(ctx context.Context, remote credentials, candidates [
 		select {
 		case <-ctx.Done():
 			return netip.AddrPort{}, errors.New("ICE: no candidate of the server answers")
-		case best = <-a.valid:
-			if best.nominate {
-				return best.to, nil
+		case c := <-a.valid:
+			if c.nominate {
+				return c.to, nil
 			}
+			if best.to.IsValid() {
+				continue // one is nominated already
+			}
+			best = c
 			if err := a.check(check{to: best.to, nominate: true}); err != nil {
 				return netip.AddrPort{}, err
 			}
@@ -91,6 +98,27 @@ func (a *iceAgent) connect(ctx context.Context, remote credentials, candidates [
 			interval = min(2*interval, checkIntervalMax)
 		}
 	}
+}
+
+// insist repeats the nomination until the returned function is called, as
+// browsers do until media flows: a server may take one that comes while its own
+// checks are under way for later.
+func (a *iceAgent) insist(to netip.AddrPort) (stop func()) {
+	quit := make(chan struct{})
+	var insisting sync.WaitGroup
+	insisting.Go(func() {
+		tick := time.NewTicker(checkInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-tick.C:
+				_ = a.check(check{to: to, nominate: true}) // the next says the same
+			}
+		}
+	})
+	return func() { close(quit); insisting.Wait() }
 }
 
 // checkAll repeats the nomination, or checks every candidate. One candidate

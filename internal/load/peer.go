@@ -103,6 +103,8 @@ func (p *peer) connect(ctx context.Context, o offer, answered func(*answer)) (*s
 		return nil, err
 	}
 	p.link.remote = p.remote
+	stop := p.ice.insist(p.remote)
+	defer stop()
 	conn, keys, err := p.side.identity.handshake(ctx, p.link, p.answer.dtlsClient, p.answer.fingerprint)
 	p.conn = conn
 	return keys, err
