@@ -16,6 +16,9 @@ const (
 	burstPackets = 32
 	pacePackets  = 12
 	paceUnit     = int64(time.Millisecond) // a nanosecond earns pacePackets/paceUnit packets
+	// maxLag is how far behind live a viewer may fall before it skips to a newer
+	// keyframe.
+	maxLag = int64(time.Second)
 	// freshKeyframe is how old a keyframe may be to start or switch with it
 	// rather than ask for one.
 	freshKeyframe = int64(time.Second)
@@ -99,6 +102,7 @@ func (o *outlet) forward(sh *shard, now int64) (backlog bool) {
 	if o.cursor == head {
 		return false
 	}
+	o.catchUp(sh, now)
 	o.refill(now)
 	for ; o.cursor < head; o.cursor++ {
 		if o.tokens < paceUnit || o.pace > 0 && o.clear > now {
@@ -113,6 +117,25 @@ func (o *outlet) forward(sh *shard, now int64) (backlog bool) {
 		o.send(sh, p)
 	}
 	return false
+}
+
+// catchUp leaves out what lies before the newest keyframe when the viewer has
+// fallen more than maxLag behind: on a busy node, or behind a narrow path. While
+// there is no newer keyframe one is asked for.
+func (o *outlet) catchUp(sh *shard, now int64) {
+	l := o.current
+	p := l.ring.At(o.cursor)
+	if p == nil || !l.codec.Video() || now-p.Arrival < maxLag || p.Arrival < o.begun {
+		return
+	}
+	index, ok := l.keyframe()
+	if !ok || index <= o.cursor {
+		l.askKeyframe(now)
+		return
+	}
+	o.dropped += index - o.cursor
+	sh.sfu.counters.overrun.Add(index - o.cursor)
+	o.begin(sh, l, index)
 }
 
 // refill adds the packets that time allows.
