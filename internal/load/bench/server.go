@@ -23,6 +23,8 @@ type server struct {
 // process is a server that runs.
 type process struct {
 	cmd        *exec.Cmd
+	ended      chan struct{} // closed when it has
+	err        error         // of its end; read after ended
 	whip, whep string
 }
 
@@ -42,16 +44,22 @@ func (s settings) startSluice(ctx context.Context, dir string) (*process, error)
 		"--media.addr=:"+ports[1], "--data.dir="+filepath.Join(dir, "data"), "--log.level=warn", "--limits.pending_per_ip=3000")
 }
 
-// freePorts finds ports that nothing listens on.
+// freePorts finds ports that nothing listens on, with TCP or UDP.
 func freePorts(n int) ([]string, error) {
 	var ports []string
-	for range n {
+	for len(ports) < n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}
 		defer func() { _ = l.Close() }() // at the end, so that all differ
-		ports = append(ports, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+		port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+		u, err := net.ListenPacket("udp", ":"+port)
+		if err != nil {
+			continue // taken: the next
+		}
+		defer func() { _ = u.Close() }()
+		ports = append(ports, port)
 	}
 	return ports, nil
 }
@@ -70,6 +78,11 @@ func (p *process) launch(ctx context.Context, dir, addr string, command ...strin
 	if err := p.cmd.Start(); err != nil {
 		return err
 	}
+	p.ended = make(chan struct{})
+	go func() {
+		defer close(p.ended)
+		p.err = p.cmd.Wait()
+	}()
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
@@ -78,24 +91,25 @@ func (p *process) launch(ctx context.Context, dir, addr string, command ...strin
 		if err == nil {
 			return conn.Close()
 		}
-		if ctx.Err() != nil {
-			text, _ := os.ReadFile(path)
-			return errors.Join(fmt.Errorf("%s does not start: %s", command[3], text[max(len(text)-500, 0):]), p.stop())
+		select {
+		case <-ctx.Done():
+		case <-p.ended:
+		case <-time.After(50 * time.Millisecond):
+			continue
 		}
-		time.Sleep(50 * time.Millisecond)
+		text, _ := os.ReadFile(path)
+		return errors.Join(fmt.Errorf("%s does not start: %s", command[3], text[max(len(text)-500, 0):]), p.stop())
 	}
 }
 
 // stop ends the program.
 func (p *process) stop() error {
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
-	}
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	kill := time.AfterFunc(stopTimeout, func() { _ = p.cmd.Process.Kill() })
 	defer kill.Stop()
-	err := p.cmd.Wait()
-	if _, ended := errors.AsType[*exec.ExitError](err); ended {
+	<-p.ended
+	if _, ended := errors.AsType[*exec.ExitError](p.err); ended {
 		return nil // by the signal
 	}
-	return err
+	return p.err
 }
