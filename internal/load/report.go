@@ -42,12 +42,17 @@ type JoinReport struct {
 
 // TrafficReport is what all viewers received.
 type TrafficReport struct {
-	Packets   uint64  `json:"packets"`
-	Bytes     uint64  `json:"bytes"` // of SRTP packets, as UDP payload
-	Mbit      float64 `json:"mbitPerSecond"`
-	Lost      float64 `json:"lostPercent"`      // by gaps of sequence numbers
-	Delivered float64 `json:"deliveredPercent"` // packets received of those published, for each viewer; 0 without a publisher
-	Other     uint64  `json:"otherPackets"`     // RTX and probing
+	Packets uint64  `json:"packets"`
+	Bytes   uint64  `json:"bytes"` // of SRTP packets, as UDP payload
+	Mbit    float64 `json:"mbitPerSecond"`
+	Lost    float64 `json:"lostPercent"` // by gaps of sequence numbers
+	// MissingFrames are those of which the end did not arrive at the probes: also
+	// what a server leaves out and hides by numbering anew.
+	MissingFrames float64 `json:"missingFramesPercent"`
+	// Delivered is packets received of those published, for each viewer; what is
+	// under way at the window's ends blurs it. 0 without a publisher.
+	Delivered float64 `json:"deliveredPercent"`
+	Other     uint64  `json:"otherPackets"` // RTX and probing
 }
 
 // ServerReport is what /proc told of the server.
@@ -69,7 +74,7 @@ type SearchReport struct {
 type StepReport struct {
 	Viewers      int     `json:"viewers"`
 	FrameLatency Spread  `json:"frameLatencyMs"`
-	Lost         float64 `json:"lostPercent"` // gaps, and what was published and did not arrive
+	Lost         float64 `json:"lostPercent"` // packets, or frames where more of them are missing
 	ServerCPU    float64 `json:"serverCpuPercent,omitempty"`
 	PerGigabit   float64 `json:"cpuSecondsGbit,omitempty"`
 	ClientCPU    float64 `json:"clientCpuPercent"`
@@ -123,7 +128,7 @@ func (r *Report) Write(w io.Writer) error {
 }
 
 func (r *Report) writeWindow(line func(string, string, ...any)) {
-	line("received", "%d packets, %d bytes in %.1f s: %.1f Mbit/s, %.3f %% lost", r.Received.Packets, r.Received.Bytes, r.Seconds, r.Received.Mbit, r.Received.Lost)
+	line("received", "%d packets, %d bytes in %.1f s: %.1f Mbit/s, %.3f %% lost, %.3f %% of frames missing", r.Received.Packets, r.Received.Bytes, r.Seconds, r.Received.Mbit, r.Received.Lost, r.Received.MissingFrames)
 	if r.Publishers > 0 {
 		line("published", "%d packets, %d bytes by %d publishers; %d PLIs, %d NACKs, %d frames late; %.2f %% of it delivered to each viewer",
 			r.Published.Packets, r.Published.Bytes, r.Publishers, r.Published.PLIs, r.Published.NACKs, r.Published.Late, r.Received.Delivered)

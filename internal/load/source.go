@@ -93,7 +93,7 @@ func (s *source) next(now func() int64, send func(packet []byte) error) error {
 		left -= size
 		s.header(ts, left == 0)
 		s.payload(key, first, left == 0)
-		stamp{sent: now(), number: s.number, last: left == 0, key: key}.put(s.buf[:size])
+		stamp{sent: now(), number: s.number, frame: uint32(s.frame), last: left == 0, key: key}.put(s.buf[:size])
 		if left == 0 {
 			copy(s.buf[size-stampArea:], s.buf[size-stampBytes:size])
 		}

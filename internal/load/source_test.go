@@ -180,7 +180,7 @@ func FuzzStamp(f *testing.F) {
 
 func TestStampKeepsItsValues(t *testing.T) {
 	for _, want := range []stamp{
-		{}, {sent: math.MaxInt64, number: math.MaxUint32, last: true, key: true}, {sent: 1_700_000_000_123_456_789, number: 12345, key: true},
+		{}, {sent: math.MaxInt64, number: math.MaxUint32, frame: math.MaxUint32, last: true, key: true}, {sent: 1_700_000_000_123_456_789, number: 12345, frame: 678, key: true},
 	} {
 		b := make([]byte, 100)
 		want.put(b[:60])

@@ -8,6 +8,7 @@ import "bytes"
 type stamp struct {
 	sent   int64  // nanoseconds of the wall clock
 	number uint32 // of the packet
+	frame  uint32 // of the packet's frame
 	last   bool   // of its frame
 	key    bool   // of a keyframe
 }
@@ -18,7 +19,7 @@ const (
 	stampMagic = "\xd5\xb7\xe9\x8b\xc3\xf1\x9d\xa7"
 	sentBytes  = 10
 	numBytes   = 5
-	stampBytes = len(stampMagic) + sentBytes + numBytes + 1
+	stampBytes = len(stampMagic) + sentBytes + 2*numBytes + 1
 
 	// stampArea is where the stamp of a frame's last packet is, twice: a server
 	// that cuts frames anew can cut only one of the two.
@@ -38,6 +39,8 @@ func (s stamp) put(b []byte) {
 	n += sentBytes
 	putSevens(b[n:n+numBytes], uint64(s.number))
 	n += numBytes
+	putSevens(b[n:n+numBytes], uint64(s.frame))
+	n += numBytes
 	b[n] = topBit
 	if s.last {
 		b[n] |= flagLast
@@ -55,10 +58,11 @@ func nextStamp(b []byte) (s stamp, rest []byte, ok bool) {
 	}
 	b = b[i+len(stampMagic):]
 	s.sent = int64(sevens(b[:sentBytes]))
-	s.number = uint32(sevens(b[sentBytes : sentBytes+numBytes]))
-	flags := b[sentBytes+numBytes]
-	s.last, s.key = flags&flagLast != 0, flags&flagKey != 0
-	return s, b[sentBytes+numBytes+1:], true
+	b = b[sentBytes:]
+	s.number, s.frame = uint32(sevens(b[:numBytes])), uint32(sevens(b[numBytes:2*numBytes]))
+	b = b[2*numBytes:]
+	s.last, s.key = b[0]&flagLast != 0, b[0]&flagKey != 0
+	return s, b[1:], true
 }
 
 func putSevens(b []byte, v uint64) {

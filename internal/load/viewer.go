@@ -66,7 +66,10 @@ type viewer struct {
 	header  rtp.Header
 
 	lastNumber uint32 // of the stamps
-	frameSent  int64  // when the last packet of the frame that arrives was sent; 0: not yet known
+	firstFrame uint32 // of the stamps
+	lastFrame  uint32
+	gotFrames  uint64
+	frameSent  int64 // when the last packet of the frame that arrives was sent; 0: not yet known
 
 	firstMedia int64
 	firstKey   int64
@@ -221,13 +224,27 @@ func (v *viewer) measure(payload []byte, at int64) {
 			v.lastNumber = s.number
 		}
 		if s.last {
-			v.frameSent = s.sent
+			v.frameSent, v.lastFrame = s.sent, max(v.lastFrame, s.frame)
 		}
 	}
-	if v.header.Marker && v.frameSent != 0 {
-		v.tally.frames.add(time.Duration(at - v.frameSent))
-		v.frameSent = 0
+	if !v.header.Marker || v.frameSent == 0 {
+		return
 	}
+	if v.gotFrames == 0 {
+		v.firstFrame = v.lastFrame
+	}
+	v.gotFrames++
+	v.tally.frames.add(time.Duration(at - v.frameSent))
+	v.frameSent = 0
+}
+
+// expectedFrames is how many frames were published since the first that ended
+// here.
+func (v *viewer) expectedFrames() uint64 {
+	if v.gotFrames == 0 {
+		return 0
+	}
+	return uint64(v.lastFrame-v.firstFrame) + 1
 }
 
 // rtcp implements media: sender reports are noted for our own.

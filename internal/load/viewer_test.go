@@ -61,6 +61,24 @@ func TestProbeMeasures(t *testing.T) {
 	}
 }
 
+func TestMissingFrames(t *testing.T) {
+	v, sender := keyedViewer(t)
+	s := newSource(H264, 2_500_000, 1, 96)
+	for range 10 {
+		left := s.frame == 3 || s.frame == 4 || s.frame == 9
+		_ = s.next(func() int64 { return 1 }, func(b []byte) error {
+			sealed, err := sender.EncryptRTP(nil, b, nil)
+			if !left {
+				v.rtp(sealed, len(sealed), 2)
+			}
+			return err
+		})
+	}
+	if v.gotFrames != 7 || v.expectedFrames() != 9 { // the last is not missed before another comes
+		t.Errorf("%d of %d frames", v.gotFrames, v.expectedFrames())
+	}
+}
+
 func TestPacketsBeforeTheKeysAreKept(t *testing.T) {
 	v, sender := keyedViewer(t)
 	in := v.in

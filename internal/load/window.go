@@ -14,6 +14,8 @@ type sample struct {
 	other     uint64
 	expected  uint64
 	lost      uint64
+	wanted    uint64 // frames that were published for probes
+	got       uint64 // frames of which the end arrived at them
 	published PublisherStats
 	serverCPU time.Duration
 	clientCPU time.Duration
@@ -71,6 +73,8 @@ func (r *run) sampleReactor(s *sample, i int, viewers []*viewer) {
 		if v.count > 0 {
 			s.viewers++
 		}
+		s.wanted += v.expectedFrames()
+		s.got += v.gotFrames
 	}
 }
 
@@ -131,6 +135,8 @@ func traffic(from, to *sample, publishers int) TrafficReport {
 	t.Mbit = float64(t.Bytes) * 8 / 1e6 / to.at.Sub(from.at).Seconds()
 	lost := max(int64(to.lost)-int64(from.lost), 0)
 	t.Lost = percent(float64(lost), float64(int64(to.expected)-int64(from.expected)))
+	wanted, got := int64(to.wanted)-int64(from.wanted), int64(to.got)-int64(from.got)
+	t.MissingFrames = percent(float64(max(wanted-got, 0)), float64(wanted))
 	if publishers > 0 {
 		each := float64(to.published.Packets-from.published.Packets) / float64(publishers)
 		t.Delivered = percent(float64(t.Packets), each*float64(to.viewers))

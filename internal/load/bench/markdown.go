@@ -30,6 +30,7 @@ func rows() []row {
 		{"POST to first keyframe p99, ms", "%.0f", func(r *load.Report) float64 { return r.Join.FirstKeyframe.P99 }},
 		{"resident memory for each viewer, kB", "%.0f", func(r *load.Report) float64 { return float64(r.Server.PerViewer) / 1000 }},
 		{"lost, %", "%.3f", func(r *load.Report) float64 { return r.Received.Lost }},
+		{"frames missing, %", "%.3f", func(r *load.Report) float64 { return r.Received.MissingFrames }},
 		{"PLIs to the publisher", "%.0f", func(r *load.Report) float64 { return float64(r.Published.PLIs) }},
 	}
 }
