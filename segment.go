@@ -11,6 +11,10 @@ type Recording struct {
 	Ended   time.Time `json:"ended,omitzero"` // zero while it runs
 }
 
+// ThumbnailEvery is the time between two thumbnails of a recording: number n
+// shows the moment n times that after Started.
+const ThumbnailEvery = 10 * time.Second
+
 // RenditionKind says what a rendition holds.
 type RenditionKind string
 
@@ -34,8 +38,9 @@ type Rendition struct {
 	Average   int           `json:"average"`             // bits per second over all segments so far
 }
 
-// Segment is a finished piece of a rendition, about two seconds long. It begins
-// with a keyframe where the rendition is video.
+// Segment is a piece of a rendition, about two seconds long. It begins with a
+// keyframe where the rendition is video. While it grows, only Sequence, Init,
+// Start and Discontinuity are known, and they do not change.
 type Segment struct {
 	Sequence      uint64        `json:"seq"`   // media sequence number: rises by one, is never used twice
 	Init          int           `json:"init"`  // version of the init section that it needs
