@@ -166,7 +166,7 @@ func (o *outlet) pad(sh *shard) int {
 		payload[maxPadding-1] = maxPadding
 		h.Padding = true
 	}
-	o.wire.write(sh, o.track, h, payload)
+	o.wire.write(sh, o.track, h, nil, payload)
 	o.count(sh, Video, len(payload))
 	sh.padding += rtpHeaderBytes + uint64(len(payload))
 	return rtpHeaderBytes + len(payload)

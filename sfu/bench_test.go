@@ -26,7 +26,7 @@ func (r *recorder) WriteRTCP(reports []rtcp.Packet) error {
 }
 
 func (r *recorder) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
-	r.packets = append(r.packets, rtp.Packet{Header: *h, Payload: append([]byte(nil), payload...)})
+	r.packets = append(r.packets, rtp.Packet{Header: h.Clone(), Payload: append([]byte(nil), payload...)})
 	return len(payload), nil
 }
 

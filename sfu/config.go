@@ -24,6 +24,10 @@ type Config struct {
 	Grace    time.Duration // how long a stream waits for its publisher's return; default 30 s
 	Wait     bool          // watching a stream that nobody publishes waits instead of failing
 	Takeover bool          // a new publisher replaces a live one
+
+	// What viewers are asked to wait before they show a picture, where their
+	// publisher does not say; off while PlayoutDelayMax is 0.
+	PlayoutDelayMin, PlayoutDelayMax time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -62,5 +66,9 @@ func (c Config) Validate() error {
 	negative("MaxViewers", int64(c.MaxViewers))
 	negative("RingPackets", int64(c.RingPackets))
 	negative("Grace", int64(c.Grace))
+	negative("PlayoutDelayMin", int64(c.PlayoutDelayMin))
+	if c.PlayoutDelayMin > c.PlayoutDelayMax || c.PlayoutDelayMax > MaxPlayoutDelay {
+		errs = append(errs, fmt.Errorf("PlayoutDelayMin and PlayoutDelayMax are not in order and at most %v", MaxPlayoutDelay))
+	}
 	return errors.Join(errs...)
 }

@@ -13,7 +13,8 @@ import (
 type reception struct {
 	loss     float64 // fraction lost since the report before
 	jitterMS float64
-	rtt      int64 // nanoseconds; 0 until measured
+	rtt      int64  // nanoseconds; 0 until measured
+	highest  uint16 // sequence number received
 }
 
 // maxNACKPairs bounds what one RTCP packet may ask for: each pair names up to
@@ -144,7 +145,7 @@ func (v *Viewer) answerTime(p *rtcp.ExtendedReport) {
 // receptionOf reads a report block; the round trip is what RFC 3550 section
 // 6.4.1 computes from the last sender report.
 func receptionOf(r rtcp.ReceptionReport, now time.Time) reception {
-	out := reception{loss: float64(r.FractionLost) / 256, jitterMS: float64(r.Jitter) / 90}
+	out := reception{loss: float64(r.FractionLost) / 256, jitterMS: float64(r.Jitter) / 90, highest: uint16(r.LastSequenceNumber)}
 	if r.LastSenderReport == 0 {
 		return out
 	}

@@ -37,15 +37,15 @@ func termsFor(r role, layered bool) terms {
 	case r == publishing:
 		return terms{
 			feedback:   []string{"nack", "nack pli", "ccm fir", "transport-cc"},
-			extensions: []string{sdp.SDESMidURI, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI, sdp.TransportCCURI},
+			extensions: []string{sdp.SDESMidURI, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI, sdp.TransportCCURI, playoutDelayURI},
 		}
 	case layered:
 		return terms{
 			feedback:   []string{"nack", "nack pli", "ccm fir", "transport-cc", "goog-remb"},
-			extensions: []string{sdp.TransportCCURI},
+			extensions: []string{sdp.TransportCCURI, playoutDelayURI},
 		}
 	}
-	return terms{feedback: []string{"nack", "nack pli", "ccm fir"}}
+	return terms{feedback: []string{"nack", "nack pli", "ccm fir"}, extensions: []string{playoutDelayURI}}
 }
 
 // offered is what a negotiation needs of an SDP offer.

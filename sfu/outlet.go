@@ -38,6 +38,7 @@ type outlet struct {
 	line   rewrite.Timeline[*layer]
 	header rtp.Header
 	resend resender
+	delay  playoutDelay
 
 	current *layer // shown; nil: nothing
 	format  *trackFormat
@@ -274,7 +275,7 @@ func (o *outlet) send(sh *shard, p *ring.Packet) {
 	h := &o.header
 	h.Version, h.SSRC, h.PayloadType = 2, o.track.ssrc, o.format.pt
 	h.Marker, h.SequenceNumber, h.Timestamp = p.Marker, uint16(out.Seq), out.Timestamp
-	o.wire.write(sh, o.track, h, sh.payload(piece, p))
+	o.wire.write(sh, o.track, h, o.extras(sh, out.Seq), sh.payload(piece, p))
 	if last, sent := o.line.Last(); !sent || out.Seq > last.Seq {
 		o.newest.layer, o.newest.timestamp, o.newest.arrival = o.current, p.Timestamp, p.Arrival
 	}

@@ -29,6 +29,8 @@ type reader struct {
 	gaps      *lost.List // nil when the publisher cannot send packets again
 	publisher *Publisher // asked for them
 
+	delayID uint8 // header extension of the playout delay; 0: none
+
 	unwrap  ring.Unwrapper
 	newest  uint64 // greatest sequence number so far
 	header  rtp.Header
@@ -95,6 +97,9 @@ func (r *reader) take(n int) bool {
 	p := r.packet()
 	*p = ring.Packet{
 		Seq: seq, Timestamp: r.header.Timestamp, Arrival: now, Marker: r.header.Marker, Payload: payload,
+	}
+	if r.delayID != 0 {
+		r.layer.noteDelay(r.header.GetExtension(r.delayID))
 	}
 	p.Descriptor, _ = r.layer.codec.Descriptor(payload)
 	r.note(p, now)

@@ -109,7 +109,7 @@ func (o *outlet) again(sh *shard, seq uint16, rtt, now int64) bool {
 	} else {
 		h.SSRC, h.PayloadType, h.SequenceNumber = o.track.ssrc, format.pt, seq
 	}
-	o.wire.write(sh, o.track, h, payload)
+	o.wire.write(sh, o.track, h, nil, payload)
 	o.count(sh, Video, len(payload))
 	return true
 }

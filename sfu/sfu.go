@@ -39,6 +39,7 @@ type SFU struct {
 	certificate webrtc.Certificate
 	start       time.Time // origin of the monotonic clock
 	counters    counters
+	delay       uint32 // configured playout delay; 0: none
 
 	running sync.WaitGroup // sessions that are not freed yet
 
@@ -77,7 +78,7 @@ func New(cfg Config, deps Deps) (*SFU, error) {
 	return &SFU{
 		cfg: cfg, log: deps.Log, deps: deps, transport: t, certificate: *certificate,
 		start: time.Now(), streams: map[string]*stream{}, pending: map[netip.Addr]int{},
-		appeared: make(chan struct{}), sessions: map[*session]struct{}{},
+		appeared: make(chan struct{}), sessions: map[*session]struct{}{}, delay: playoutDelayOf(cfg),
 	}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-live/sluice/sfu/internal/choice"
 	"github.com/sluice-live/sluice/sfu/internal/egress"
 	"github.com/sluice-live/sluice/sfu/internal/estimate"
+	"github.com/sluice-live/sluice/sfu/internal/extension"
 	"github.com/sluice-live/sluice/sfu/internal/rewrite"
 	"github.com/sluice-live/sluice/sfu/internal/ring"
 )
@@ -50,7 +51,7 @@ type shard struct {
 	probing        bool  // what is sent now belongs to a probe
 	changed        bool  // a report has changed what a viewer gets
 	patched, rtx   [maxPacket + 2]byte
-	plain          [maxPacket + 2 + rtpHeaderBytes]byte
+	plain          [maxPacket + 2 + rtpHeaderBytes + extension.MaxBytes]byte
 	batch          *egress.Batch
 }
 
@@ -360,6 +361,7 @@ func (sh *shard) apply(c command, now int64) {
 		}
 	case noteReception:
 		m.reception = c.reception
+		m.video.delay.confirm(c.reception.highest)
 		m.heed(sh, c, now)
 	case noteTransport, noteREMB:
 		m.heed(sh, c, now)

@@ -20,6 +20,7 @@ type track struct {
 	rtxSSRC uint32 // 0: not negotiated
 	formats []trackFormat
 	twccID  uint8 // header extension of transport-wide sequence numbers; 0: none
+	delayID uint8 // and of the playout delay
 }
 
 // trackFormat is a negotiated payload type.
@@ -35,11 +36,8 @@ var _ webrtc.TrackLocal = (*track)(nil)
 func (t *track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
 	t.writer = ctx.WriteStream()
 	t.ssrc, t.rtxSSRC = uint32(ctx.SSRC()), uint32(ctx.SSRCRetransmission())
-	for _, e := range ctx.HeaderExtensions() {
-		if e.URI == sdp.TransportCCURI && e.ID > 0 && e.ID < 15 {
-			t.twccID = uint8(e.ID)
-		}
-	}
+	t.twccID = extensionID(ctx.HeaderExtensions(), sdp.TransportCCURI)
+	t.delayID = extensionID(ctx.HeaderExtensions(), playoutDelayURI)
 	rtx := map[string]uint8{}
 	for _, p := range ctx.CodecParameters() {
 		if apt, ok := strings.CutPrefix(p.SDPFmtpLine, "apt="); ok {
@@ -62,7 +60,7 @@ func (t *track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, e
 	if t.kind == webrtc.RTPCodecTypeVideo && t.rtxSSRC == 0 {
 		// A packet sent again in place must be the same to the last bit: one
 		// AES-GCM nonce must not protect two headers.
-		t.twccID = 0
+		t.twccID, t.delayID = 0, 0
 	}
 	if first == nil {
 		return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec

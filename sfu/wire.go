@@ -10,6 +10,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/sluice-live/sluice/sfu/internal/estimate"
+	"github.com/sluice-live/sluice/sfu/internal/extension"
 )
 
 // startBitrate is what a path is taken to carry, in bits per second, until it
@@ -19,15 +20,20 @@ const startBitrate = 4_000_000
 // wire carries a viewer's RTP to the network. Only the viewer's shard uses it.
 type wire interface {
 	// write sends one packet, at the latest when the shard's batch is flushed.
-	// Both arguments are the caller's again when it returns.
-	write(sh *shard, t *track, h *rtp.Header, payload []byte)
+	// extras are its header extensions beside the transport-wide number. All
+	// arguments are the caller's again when it returns.
+	write(sh *shard, t *track, h *rtp.Header, extras []extension.Element, payload []byte)
 }
 
 // pionWire sends through the peer connection: for viewers over TCP, and those
 // whose keys are not known.
 type pionWire struct{}
 
-func (pionWire) write(_ *shard, t *track, h *rtp.Header, payload []byte) {
+func (pionWire) write(_ *shard, t *track, h *rtp.Header, extras []extension.Element, payload []byte) {
+	h.Extension, h.Extensions = false, h.Extensions[:0]
+	for _, e := range extras {
+		_ = h.SetExtension(e.ID, e.Data) // what has no place is left out
+	}
 	_, _ = t.writer.WriteRTP(h, payload) // fails only while the session ends
 }
 
@@ -89,10 +95,13 @@ func remoteOf(pair *webrtc.ICECandidatePair) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(addr, pair.Remote.Port), ok
 }
 
-func (w *directWire) write(sh *shard, t *track, h *rtp.Header, payload []byte) {
+func (w *directWire) write(sh *shard, t *track, h *rtp.Header, extras []extension.Element, payload []byte) {
 	n := marshal(sh.plain[:], h)
-	if w.estimate != nil && t.twccID != 0 {
-		n = number(sh.plain[:], t.twccID, w.next)
+	numbered := w.estimate != nil && t.twccID != 0
+	if numbered || len(extras) > 0 {
+		n = extend(sh.plain[:], t.twccID, w.next, numbered, extras)
+	}
+	if numbered {
 		w.estimate.Sent(w.next, n+len(payload), sh.now, sh.probing)
 		w.next++
 	}
@@ -105,17 +114,19 @@ func (w *directWire) write(sh *shard, t *track, h *rtp.Header, payload []byte) {
 	sh.batch.Add(*w.to.Load(), len(sealed))
 }
 
-// extensionBytes is the room of one header extension of two bytes, padded.
-const extensionBytes = 8
-
-// number adds the header extension with the transport-wide sequence number (RFC
-// 8285 section 4.2) to a fixed header, and returns the size of both.
-func number(b []byte, id uint8, seq uint16) int {
-	b[0] |= 1 << 4
-	e := b[rtpHeaderBytes:]
-	e[0], e[1], e[2], e[3] = 0xbe, 0xde, 0, 1
-	e[4], e[5], e[6], e[7] = id<<4|1, byte(seq>>8), byte(seq), 0
-	return rtpHeaderBytes + extensionBytes
+// extend adds header extensions to a fixed header, the transport-wide sequence
+// number first when the packet is numbered, and returns the size of both.
+func extend(b []byte, id uint8, seq uint16, numbered bool, extras []extension.Element) int {
+	e := extension.Begin(b, extension.Wide(extras))
+	if numbered {
+		if room, ok := e.Room(id, 2); ok {
+			binary.BigEndian.PutUint16(room, seq)
+		}
+	}
+	for i := range extras {
+		e.Add(extras[i].ID, extras[i].Data)
+	}
+	return e.End(0)
 }
 
 // marshal writes the fixed header (RFC 3550 section 5.1) and returns its size.

@@ -131,6 +131,8 @@ func TestRefused(t *testing.T) {
 		{"public IP", "media: {public_ips: [here]}", nil, nil, "media.public_ips: \"here\""},
 		{"ICE server", "media: {ice_servers: [\"http://a\"]}", nil, nil, "media.ice_servers"},
 		{"TURN without credentials", "media: {ice_servers: [\"turn:a\"]}", nil, nil, "media.ice_servers: turn:a wants"},
+		{"playout delay out of order", "media: {playout_delay_min: 1s}", nil, nil, "media.playout_delay_min"},
+		{"playout delay too long", "media: {playout_delay_max: 41s}", nil, nil, "media.playout_delay_max"},
 		{"auth mode", "auth: {mode: free}", nil, nil, "auth.mode: \"free\" is none of auto, open, token"},
 		{"open to all", "http: {addr: \"0.0.0.0:80\"}\nauth: {mode: open}", nil, nil, "auth.mode: open lets everybody"},
 		{"short secret", "auth: {keys: {a: short}}", nil, nil, "auth.keys: the secret of a is shorter"},

@@ -106,8 +106,9 @@ func (n *Node) openMedia() error {
 		Loopback:         isLoopback(c.HTTP.Addr) || isLoopback(c.Media.Addr),
 		HandshakeTimeout: c.Limits.HandshakeTimeout,
 		MaxPending:       c.Limits.PendingSessions, MaxPendingPerIP: c.Limits.PendingPerIP,
-		MaxViewers: c.Stream.MaxViewers,
-		Grace:      c.Stream.Grace, Wait: c.Stream.Wait, Takeover: c.Stream.Takeover,
+		MaxViewers:      c.Stream.MaxViewers,
+		PlayoutDelayMin: c.Media.PlayoutDelayMin, PlayoutDelayMax: c.Media.PlayoutDelayMax,
+		Grace: c.Stream.Grace, Wait: c.Stream.Wait, Takeover: c.Stream.Takeover,
 	}, sfu.Deps{Log: n.log, JoinTime: join, ForwardDelay: delay})
 	if err != nil {
 		return err

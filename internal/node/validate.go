@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/sluice-live/sluice/internal/auth"
+	"github.com/sluice-live/sluice/sfu"
 )
 
 // Values of auth.mode.
@@ -51,6 +52,8 @@ func (c Config) validateMedia() error {
 	for _, server := range c.Media.ICEServers {
 		errs = append(errs, check("media.ice_servers", server.validate()))
 	}
+	errs = append(errs, checkThat(0 <= c.Media.PlayoutDelayMin && c.Media.PlayoutDelayMin <= c.Media.PlayoutDelayMax && c.Media.PlayoutDelayMax <= sfu.MaxPlayoutDelay,
+		"media.playout_delay_min, media.playout_delay_max: not in order, or more than %v", sfu.MaxPlayoutDelay))
 	return errors.Join(errs...)
 }
 
