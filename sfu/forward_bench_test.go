@@ -35,11 +35,11 @@ func benchmarkForward(b *testing.B, viewers int) {
 	to := sink.LocalAddr().(*net.UDPAddr).AddrPort()
 	t.sh.members = nil
 	for range viewers {
-		crypt, err := srtp.CreateContext(make([]byte, 16), make([]byte, 12), srtp.ProtectionProfileAeadAes128Gcm)
+		seal, err := newSealer(srtp.ProtectionProfileAeadAes128Gcm, make([]byte, 16), make([]byte, 12))
 		if err != nil {
 			b.Fatal(err)
 		}
-		w := &directWire{crypt: crypt}
+		w := &directWire{sealer: seal}
 		w.to.Store(&to)
 		v := &Viewer{session: &session{sfu: t.sh.sfu}, stream: t.sh.stream, video: testTrack(nil), rtcp: t.out}
 		t.sh.members = append(t.sh.members, newMember(v, w, sluice.LayerChoice{}, t.now))

@@ -68,8 +68,8 @@ func (k *dtlsKeys) ExportKeyingMaterial(label string, _ []byte, length int) ([]b
 	return prf.PHash(k.master, seed, length, sha256.New)
 }
 
-// encryption returns the context that encrypts what we send.
-func (k *dtlsKeys) encryption() (*srtp.Context, error) {
+// sealer returns what protects the RTP that we send.
+func (k *dtlsKeys) sealer() (sealer, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.master == nil || k.profile == 0 {
@@ -80,5 +80,5 @@ func (k *dtlsKeys) encryption() (*srtp.Context, error) {
 		return nil, err
 	}
 	k.master = nil // not needed again
-	return srtp.CreateContext(c.Keys.LocalMasterKey, c.Keys.LocalMasterSalt, k.profile)
+	return newSealer(k.profile, c.Keys.LocalMasterKey, c.Keys.LocalMasterSalt)
 }

@@ -23,7 +23,7 @@ import (
 // silent is given up after iceDisconnected plus iceFailed (RFC 7675 asks for
 // at most 30 s).
 const (
-	iceKeepalive    = 2 * time.Second
+	iceKeepalive    = 4 * time.Second
 	iceDisconnected = 5 * time.Second
 	iceFailed       = 5 * time.Second
 )

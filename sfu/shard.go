@@ -11,7 +11,6 @@ import (
 	"github.com/sluice-live/sluice/sfu/internal/choice"
 	"github.com/sluice-live/sluice/sfu/internal/egress"
 	"github.com/sluice-live/sluice/sfu/internal/estimate"
-	"github.com/sluice-live/sluice/sfu/internal/extension"
 	"github.com/sluice-live/sluice/sfu/internal/rewrite"
 	"github.com/sluice-live/sluice/sfu/internal/ring"
 )
@@ -51,7 +50,7 @@ type shard struct {
 	probing        bool  // what is sent now belongs to a probe
 	changed        bool  // a report has changed what a viewer gets
 	patched, rtx   [maxPacket + 2]byte
-	plain          [maxPacket + 2 + rtpHeaderBytes + extension.MaxBytes]byte
+	header         [maxHeader]byte
 	batch          *egress.Batch
 }
 

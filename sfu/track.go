@@ -21,6 +21,8 @@ type track struct {
 	formats []trackFormat
 	twccID  uint8 // header extension of transport-wide sequence numbers; 0: none
 	delayID uint8 // and of the playout delay
+
+	media, rtx rollover // of the two SSRCs
 }
 
 // trackFormat is a negotiated payload type.
@@ -83,6 +85,14 @@ func (t *track) StreamID() string { return t.stream }
 
 // Kind implements webrtc.TrackLocal.
 func (t *track) Kind() webrtc.RTPCodecType { return t.kind }
+
+// rollover returns the rollover counter of one of the track's SSRCs.
+func (t *track) rollover(ssrc uint32) *rollover {
+	if ssrc == t.rtxSSRC {
+		return &t.rtx
+	}
+	return &t.media
+}
 
 // format returns the payload type that suits a layer best, nil when its codec
 // was not negotiated.

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 
 	"github.com/pion/rtp"
-	"github.com/pion/srtp/v3"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/sluice-live/sluice/sfu/internal/estimate"
@@ -41,9 +40,8 @@ func (pionWire) write(_ *shard, t *track, h *rtp.Header, extras []extension.Elem
 // Pion must never send RTP of the same session: two senders with one key would
 // break AES-GCM.
 type directWire struct {
-	crypt    *srtp.Context
+	sealer   sealer
 	to       atomic.Pointer[netip.AddrPort]
-	header   rtp.Header          // scratch of crypt
 	estimate *estimate.Estimator // told of every packet; nil without transport-wide feedback
 	next     uint16              // transport-wide sequence number
 }
@@ -64,14 +62,14 @@ func (v *Viewer) newWire() wire {
 	if !ok {
 		return pionWire{}
 	}
-	crypt, err := v.keys.encryption()
+	sealer, err := v.keys.sealer()
 	if err != nil {
 		v.log.Debug("send through Pion", "err", err)
 		return pionWire{}
 	}
 	v.log.Debug("send directly", "to", to)
 	w.to.CompareAndSwap(nil, &to) // unless it has changed already
-	w.crypt = crypt
+	w.sealer = sealer
 	if v.video.twccID != 0 {
 		w.estimate = v.estimate
 	}
@@ -96,23 +94,30 @@ func remoteOf(pair *webrtc.ICECandidatePair) (netip.AddrPort, bool) {
 }
 
 func (w *directWire) write(sh *shard, t *track, h *rtp.Header, extras []extension.Element, payload []byte) {
-	n := marshal(sh.plain[:], h)
+	roc, ok := t.rollover(h.SSRC).of(h.SequenceNumber)
+	if !ok {
+		sh.late++
+		return
+	}
+	n := marshal(sh.header[:], h)
 	numbered := w.estimate != nil && t.twccID != 0
 	if numbered || len(extras) > 0 {
-		n = extend(sh.plain[:], t.twccID, w.next, numbered, extras)
+		n = extend(sh.header[:], t.twccID, w.next, numbered, extras)
 	}
 	if numbered {
 		w.estimate.Sent(w.next, n+len(payload), sh.now, sh.probing)
 		w.next++
 	}
-	n += copy(sh.plain[n:], payload)
-	sealed, err := w.crypt.EncryptRTP(sh.batch.Space()[:0], sh.plain[:n], &w.header)
+	sealed, err := w.sealer.seal(sh.batch.Space(), sh.header[:n], payload, roc)
 	if err != nil {
 		sh.sfu.counters.unsealed.Add(1)
 		return
 	}
 	sh.batch.Add(*w.to.Load(), len(sealed))
 }
+
+// maxHeader is the most bytes of a header that is sent.
+const maxHeader = rtpHeaderBytes + extension.MaxBytes
 
 // extend adds header extensions to a fixed header, the transport-wide sequence
 // number first when the packet is numbered, and returns the size of both.

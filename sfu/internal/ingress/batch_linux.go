@@ -123,7 +123,8 @@ func (r *batch) read(b []byte) (int, netip.AddrPort, error) {
 // holds something.
 func (r *batch) receive(fd uintptr) bool {
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.messages[0])),
+		// Raw, for the reason that sender gives.
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.messages[0])),
 			uintptr(r.ask), unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:

@@ -27,6 +27,7 @@ const maxPause = 10 * time.Millisecond
 type Conn struct {
 	udp    *net.UDPConn
 	reader reader
+	sender *sender // nil where there is none
 
 	failed   atomic.Uint64
 	closed   chan struct{}
@@ -45,7 +46,7 @@ type reader interface {
 // NewConn makes a Conn that reads from and writes to udp, and changes the
 // socket's options so that only the Conn can read from it.
 func NewConn(udp *net.UDPConn) *Conn {
-	c := &Conn{udp: udp, closed: make(chan struct{})}
+	c := &Conn{udp: udp, sender: newSender(udp), closed: make(chan struct{})}
 	if b := newBatch(udp); b != nil {
 		c.reader = b
 	} else {
@@ -106,11 +107,21 @@ func (c *Conn) ReadFrom(b []byte) (int, net.Addr, error) {
 
 // WriteToAddrPort sends b as one datagram.
 func (c *Conn) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	if done, err := c.sender.send(b, to); err != nil {
+		return 0, c.opError("write", err)
+	} else if done {
+		return len(b), nil
+	}
 	return c.udp.WriteToUDPAddrPort(b, to)
 }
 
 // WriteTo sends b as one datagram.
-func (c *Conn) WriteTo(b []byte, to net.Addr) (int, error) { return c.udp.WriteTo(b, to) }
+func (c *Conn) WriteTo(b []byte, to net.Addr) (int, error) {
+	if addr, ok := to.(*net.UDPAddr); ok && addr.Zone == "" {
+		return c.WriteToAddrPort(b, addr.AddrPort())
+	}
+	return c.udp.WriteTo(b, to)
+}
 
 // Failed counts the errors of the socket that reads passed over.
 func (c *Conn) Failed() uint64 { return c.failed.Load() }
