@@ -125,7 +125,8 @@ func (b *bench) sources(all ...*source) {
 // pass lets d go by and the shard work, until nothing waits any more.
 func (b *bench) pass(d time.Duration) {
 	b.now += int64(d)
-	b.sh.housekeep(b.now)
+	b.sh.choose(b.now)
+	b.sh.reports(b.now)
 	for b.sh.forward(b.now) {
 		b.now += int64(paceInterval)
 	}

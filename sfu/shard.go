@@ -16,12 +16,15 @@ import (
 )
 
 const (
-	// housekeeping is how often a shard chooses layers and looks for waits.
+	// housekeeping is how often, about, a shard chooses layers and looks for waits
+	// and reports that are due. It does so when it forwards media anyway: what is
+	// sent then meets processors that are awake, a small part of the cost of waking
+	// them.
 	housekeeping = 100 * time.Millisecond
 	// paceInterval is how often viewers with a backlog get their next share.
 	paceInterval = time.Millisecond
 	// reportInterval is the time between two sender reports of a viewer.
-	reportInterval = int64(time.Second)
+	reportInterval = 2 * int64(time.Second)
 	// commandQueue is how many commands may wait for a shard.
 	commandQueue = 1024
 )
@@ -47,6 +50,7 @@ type shard struct {
 	packets, bytes [kinds]uint64 // since the last flush to the SFU's counters
 	late, padding  uint64
 	now            int64 // of this round
+	kept           int64 // when it last kept house
 	probing        bool  // what is sent now belongs to a probe
 	changed        bool  // a report has changed what a viewer gets
 	patched, rtx   [maxPacket + 2]byte
@@ -154,7 +158,6 @@ func (sh *shard) run() {
 	pace := time.NewTimer(time.Hour)
 	defer pace.Stop()
 	for {
-		housekeep := false
 		select {
 		case <-sh.wakeup:
 			if !sh.frame.Swap(false) && !sh.stale.Load() {
@@ -165,7 +168,9 @@ func (sh *shard) run() {
 			}
 		case <-pace.C:
 		case <-tick.C:
-			housekeep = true
+			if sh.sfu.now()-sh.kept < int64(housekeeping) {
+				continue
+			}
 		case c := <-sh.commands:
 			if !sh.obey(c) {
 				sh.flush() // what was sent again
@@ -176,14 +181,19 @@ func (sh *shard) run() {
 		}
 		now := sh.sfu.now()
 		sh.now = now
-		if sh.stale.Swap(false) || housekeep {
-			sh.housekeep(now)
+		due := now-sh.kept >= int64(housekeeping)*3/4
+		if sh.stale.Swap(false) || due {
+			sh.kept = now
+			sh.choose(now)
 		}
 		sh.waiting.Store(false)
 		if sh.forward(now) {
 			pace.Reset(paceInterval)
 		}
 		sh.flush()
+		if due {
+			sh.reports(now)
+		}
 	}
 }
 
@@ -262,12 +272,17 @@ func (sh *shard) retransmission(seq uint16, payload []byte) []byte {
 	return sh.rtx[:2+copy(sh.rtx[2:], payload)]
 }
 
-// housekeep chooses layers, asks again for keyframes that are waited for, and
-// sends sender reports.
-func (sh *shard) housekeep(now int64) {
+// choose chooses layers anew.
+func (sh *shard) choose(now int64) {
 	sh.menu.read(sh.stream.sources.Load(), now)
 	for _, m := range sh.members {
 		m.choose(&sh.menu, now)
+	}
+}
+
+// reports sends the sender reports that are due.
+func (sh *shard) reports(now int64) {
+	for _, m := range sh.members {
 		if now-m.reported >= reportInterval {
 			m.reported = now
 			sh.report(m, now)

@@ -143,7 +143,8 @@ func (c *Conn) SetDeadline(t time.Time) error { return c.udp.SetDeadline(t) }
 // SetReadDeadline sets the socket's read deadline.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.udp.SetReadDeadline(t) }
 
-// SetWriteDeadline sets the socket's write deadline.
+// SetWriteDeadline sets the socket's write deadline. It counts for writes that
+// have to wait.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.udp.SetWriteDeadline(t) }
 
 func (c *Conn) opError(op string, err error) error {

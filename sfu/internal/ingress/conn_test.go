@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -220,11 +221,26 @@ func TestReadFromAndWrites(t *testing.T) {
 				t.Errorf("%q from %v, %v", buf[:n], from, err)
 			}
 		}
-		if err := a.SetWriteDeadline(time.Now().Add(-time.Second)); err != nil {
+	})
+}
+
+func TestWriteErrors(t *testing.T) {
+	forms(t, func(t *testing.T, wrap func(*net.UDPConn) *Conn) {
+		c := wrap(listen(t, "udp4", "127.0.0.1:0"))
+		if _, err := c.WriteToAddrPort(make([]byte, 1<<16), localOf(c)); !errors.Is(err, syscall.EMSGSIZE) {
+			t.Errorf("a datagram that is too long: %v", err)
+		}
+		if _, err := c.WriteToAddrPort([]byte("six"), netip.MustParseAddrPort("[::1]:9")); err == nil {
+			t.Error("an IPv6 address on an IPv4 socket: no error")
+		}
+		if n, err := c.WriteToAddrPort(nil, localOf(c)); n != 0 || err != nil {
+			t.Errorf("an empty datagram: %d, %v", n, err)
+		}
+		if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := a.WriteTo([]byte("late"), b.LocalAddr()); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("write after the deadline: %v", err)
+		if _, err := c.WriteToAddrPort([]byte("late"), localOf(c)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("write after Close: %v", err)
 		}
 	})
 }
