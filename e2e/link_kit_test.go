@@ -121,7 +121,9 @@ window.seen = {gap: 0, pictures: 0, last: 0, start(video) {
       height: s.frameHeight, lost: s.packetsLost, packets: s.packetsReceived, bytes: s.bytesReceived, nacks: s.nackCount, plis: s.pliCount,
       repaired: s.retransmittedPacketsReceived, repairedBytes: s.retransmittedBytesReceived,
     });
-    if (s.type === 'inbound-rtp' && s.kind === 'audio') Object.assign(out, {audioLost: s.packetsLost, concealed: s.concealedSamples / s.totalSamplesReceived});
+    if (s.type === 'inbound-rtp' && s.kind === 'audio') Object.assign(out, {
+      audioLost: s.packetsLost, concealed: s.concealedSamples, sound: s.totalSamplesReceived,
+    });
   }
   return out;
 }};
@@ -144,7 +146,8 @@ type sight struct {
 	Repaired      int
 	RepairedBytes int
 	AudioLost     int
-	Concealed     float64 // fraction of the sound
+	Concealed     float64 // samples of sound that were made up
+	Sound         float64 // samples of sound
 	Delay         float64 // of the jitter buffer, mean, ms
 }
 

@@ -118,6 +118,19 @@ func (v *Viewer) feedback(p rtcp.Packet) {
 	}
 }
 
+// hearing takes the reports of a viewer that has no video.
+func (v *Viewer) hearing(p rtcp.Packet) {
+	rr, ok := p.(*rtcp.ReceiverReport)
+	if !ok {
+		return
+	}
+	for _, r := range rr.Reports {
+		if r.SSRC == v.audio.ssrc {
+			v.shard.offer(command{kind: noteReception, viewer: v, reception: receptionOf(r, time.Now())})
+		}
+	}
+}
+
 func (v *Viewer) wantKeyframe() {
 	v.sfu.counters.plisIn.Add(1)
 	v.shard.offer(command{kind: wantKeyframe, viewer: v})

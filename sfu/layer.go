@@ -26,6 +26,7 @@ type layer struct {
 	ring  *ring.Ring
 	clock clock
 
+	red         redundancy
 	delay       atomic.Uint32 // playout delay that the publisher asks for; see playout
 	gop         atomic.Uint64 // 1 + index of the first packet of the newest keyframe; 0: none yet
 	lastArrival atomic.Int64  // of a packet; SFU clock

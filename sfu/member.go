@@ -15,6 +15,16 @@ func newMember(v *Viewer, w wire, want sluice.LayerChoice, now int64) *member {
 	return m
 }
 
+// received takes in what the viewer has reported of its reception.
+func (m *member) received(now int64) {
+	if m.video != nil {
+		m.video.delay.confirm(m.reception.highest)
+	}
+	if m.audio != nil {
+		m.audio.endure(m.reception.loss, now)
+	}
+}
+
 // describe lists the shard's viewers for the outside.
 func (sh *shard) describe() []sluice.Viewer {
 	all := make([]sluice.Viewer, 0, len(sh.members))

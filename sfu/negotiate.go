@@ -112,6 +112,7 @@ func (o *offered) mediaEngine(t terms, r role, layers []*layer) (*webrtc.MediaEn
 			}
 		}
 		trim(m, codecs)
+		declareStereo(m, layers)
 		for _, uri := range t.extensions {
 			ext := webrtc.RTPHeaderExtensionCapability{URI: uri}
 			if err := engine.RegisterHeaderExtension(ext, kind); err != nil {
@@ -142,6 +143,9 @@ func onePerCodec(codecs []webrtc.RTPCodecParameters, layers []*layer) []webrtc.R
 			return best[c] != p.PayloadType
 		}
 		for _, pt := range best {
+			if repeated, ok := repeats(p.SDPFmtpLine); ok && repeated == strconv.Itoa(int(pt)) {
+				return false
+			}
 			if p.SDPFmtpLine == "apt="+strconv.Itoa(int(pt)) {
 				return false
 			}
@@ -190,7 +194,7 @@ func (o *offered) text() (string, error) {
 }
 
 // offeredCodecs lists the supported codecs of a media section in its order, and
-// the RTX formats that belong to them.
+// the RTX and RED formats that belong to them.
 func offeredCodecs(m *sdp.MediaDescription, feedback []string) []webrtc.RTPCodecParameters {
 	formats := parseFormats(m)
 	var codecs []webrtc.RTPCodecParameters
@@ -208,7 +212,7 @@ func offeredCodecs(m *sdp.MediaDescription, feedback []string) []webrtc.RTPCodec
 			codecs = append(codecs, f.parameters(m.MediaName.Media, nil))
 		}
 	}
-	return codecs
+	return append(codecs, offeredRED(formats, m.MediaName.Media, known)...)
 }
 
 // format is one payload type of a media section.

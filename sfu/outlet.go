@@ -50,6 +50,7 @@ type outlet struct {
 	since  int64  // when that was
 	chosen bool   // the viewer asked for it
 
+	lossy    int64 // sound is sent with redundancy until then
 	tokens   int64 // packets that may be sent now, times paceUnit
 	refilled int64
 	pace     int   // bits per second that the path takes; 0: not a limit
@@ -275,18 +276,24 @@ func (o *outlet) send(sh *shard, p *ring.Packet) {
 	h := &o.header
 	h.Version, h.SSRC, h.PayloadType = 2, o.track.ssrc, o.format.pt
 	h.Marker, h.SequenceNumber, h.Timestamp = p.Marker, uint16(out.Seq), out.Timestamp
-	o.wire.write(sh, o.track, h, o.extras(sh, out.Seq), sh.payload(piece, p))
+	payload := sh.payload(piece, p)
+	if p.Redundant != nil {
+		if repeated := o.redundant(sh, p); repeated != nil {
+			h.PayloadType, payload = o.format.red, repeated
+		}
+	}
+	o.wire.write(sh, o.track, h, o.extras(sh, out.Seq), payload)
 	if last, sent := o.line.Last(); !sent || out.Seq > last.Seq {
 		o.newest.layer, o.newest.timestamp, o.newest.arrival = o.current, p.Timestamp, p.Arrival
 	}
 	o.line.Sent(out, &p.Descriptor)
-	o.count(sh, o.current.kind(), len(p.Payload))
+	o.count(sh, o.current.kind(), len(payload))
 	if o.pace > 0 {
-		o.clear = max(o.clear, sh.now) + int64(rtpHeaderBytes+len(p.Payload))*8*int64(time.Second)/int64(o.pace)
+		o.clear = max(o.clear, sh.now) + int64(rtpHeaderBytes+len(payload))*8*int64(time.Second)/int64(o.pace)
 	}
 	o.reported.packets++
-	o.reported.octets += uint32(len(p.Payload))
-	o.resend.earn(rtpHeaderBytes + len(p.Payload))
+	o.reported.octets += uint32(len(payload))
+	o.resend.earn(rtpHeaderBytes + len(payload))
 }
 
 func (o *outlet) count(sh *shard, kind int, payload int) {

@@ -69,7 +69,7 @@ func (p *Publisher) end() {
 func (p *Publisher) track(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l := p.addLayer(track)
+	l := p.addLayer(track, receiver.GetParameters().Codecs)
 	if l == nil {
 		p.log.Warn("ignore track", "rid", track.RID(), "codec", track.Codec().MimeType)
 		return
@@ -87,8 +87,12 @@ func (p *Publisher) track(track *webrtc.TrackRemote, receiver *webrtc.RTPReceive
 }
 
 // addLayer makes the layer of a track; nil when it is not wanted. mu is held.
-func (p *Publisher) addLayer(track *webrtc.TrackRemote) *layer {
-	c := codec.FromMimeType(track.Codec().MimeType)
+func (p *Publisher) addLayer(track *webrtc.TrackRemote, negotiated []webrtc.RTPCodecParameters) *layer {
+	c, fmtp := codec.FromMimeType(track.Codec().MimeType), track.Codec().SDPFmtpLine
+	opus, repeating, opusFmtp := payloadTypes(negotiated)
+	if isRED(track.Codec().MimeType) || c == codec.Opus {
+		c, fmtp = codec.Opus, opusFmtp
+	}
 	if c == codec.Unknown {
 		return nil
 	}
@@ -98,9 +102,10 @@ func (p *Publisher) addLayer(track *webrtc.TrackRemote) *layer {
 	}
 	l := &layer{
 		rid: track.RID(), codec: c, ssrc: uint32(track.SSRC()), ring: ring.New(size), request: p.requests,
-		fmtp:  track.Codec().SDPFmtpLine,
+		fmtp:  fmtp,
 		clock: clock{hertz: c.ClockRate(), offset: &p.offset},
 	}
+	l.red.opus, l.red.red = opus, repeating
 	if p.ended || len(p.layers) >= maxLayers {
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/sluice-live/sluice/sfu/internal/lost"
+	"github.com/sluice-live/sluice/sfu/internal/red"
 	"github.com/sluice-live/sluice/sfu/internal/ring"
 )
 
@@ -29,7 +30,8 @@ type reader struct {
 	gaps      *lost.List // nil when the publisher cannot send packets again
 	publisher *Publisher // asked for them
 
-	delayID uint8 // header extension of the playout delay; 0: none
+	blocks  [red.MaxBlocks]red.Block // scratch of unpack
+	delayID uint8                    // header extension of the playout delay; 0: none
 
 	unwrap  ring.Unwrapper
 	newest  uint64 // greatest sequence number so far
@@ -48,7 +50,7 @@ type reader struct {
 func (r *reader) run(track *webrtc.TrackRemote) error {
 	for {
 		n, _, err := track.Read(r.space())
-		if errors.Is(err, io.ErrShortBuffer) {
+		if errors.Is(err, io.ErrShortBuffer) || errors.Is(err, webrtc.ErrCodecNotFound) { // too long, or of no payload type that was negotiated
 			r.sfu.counters.malformed.Add(1)
 			continue
 		}
@@ -92,8 +94,14 @@ func (r *reader) take(n int) bool {
 		r.sfu.counters.late.Add(1)
 		return false
 	}
-	r.newest = max(r.newest, seq)
 	r.slab = r.slab[n:]
+	if r.layer.red.red != 0 && r.header.PayloadType == r.layer.red.red {
+		if payload, ok = r.unpack(seq, payload, now); !ok {
+			r.sfu.counters.malformed.Add(1)
+			return false
+		}
+	}
+	r.newest = max(r.newest, seq)
 	p := r.packet()
 	*p = ring.Packet{
 		Seq: seq, Timestamp: r.header.Timestamp, Arrival: now, Marker: r.header.Marker, Payload: payload,
@@ -102,6 +110,7 @@ func (r *reader) take(n int) bool {
 		r.layer.noteDelay(r.header.GetExtension(r.delayID))
 	}
 	p.Descriptor, _ = r.layer.codec.Descriptor(payload)
+	p.Redundant = r.redundant(p, now)
 	r.note(p, now)
 	r.layer.ring.Put(p)
 	if r.frameKey {

@@ -60,8 +60,8 @@ type session struct {
 }
 
 // newSession makes the peer connection for an offer, with a place among the
-// pending sessions. It must be closed. layers are the video that a viewer will
-// get, as far as they are known.
+// pending sessions. It must be closed. layers are what a viewer will get, as
+// far as they are known.
 func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*session, error) {
 	parsed, err := parseOffer(o.SDP)
 	if err != nil {

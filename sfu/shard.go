@@ -375,7 +375,7 @@ func (sh *shard) apply(c command, now int64) {
 		}
 	case noteReception:
 		m.reception = c.reception
-		m.video.delay.confirm(c.reception.highest)
+		m.received(now)
 		m.heed(sh, c, now)
 	case noteTransport, noteREMB:
 		m.heed(sh, c, now)

@@ -30,6 +30,7 @@ type trackFormat struct {
 	codec   codec.Codec
 	fmtp    string
 	pt, rtx uint8 // rtx 0: none
+	red     uint8 // RED that repeats it; 0: none
 }
 
 var _ webrtc.TrackLocal = (*track)(nil)
@@ -40,10 +41,12 @@ func (t *track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, e
 	t.ssrc, t.rtxSSRC = uint32(ctx.SSRC()), uint32(ctx.SSRCRetransmission())
 	t.twccID = extensionID(ctx.HeaderExtensions(), sdp.TransportCCURI)
 	t.delayID = extensionID(ctx.HeaderExtensions(), playoutDelayURI)
-	rtx := map[string]uint8{}
+	rtx, repeating := map[string]uint8{}, map[string]uint8{}
 	for _, p := range ctx.CodecParameters() {
 		if apt, ok := strings.CutPrefix(p.SDPFmtpLine, "apt="); ok {
 			rtx[apt] = uint8(p.PayloadType)
+		} else if pt, ok := repeats(p.SDPFmtpLine); ok && isRED(p.MimeType) {
+			repeating[pt] = uint8(p.PayloadType)
 		}
 	}
 	var first *webrtc.RTPCodecParameters
@@ -57,6 +60,7 @@ func (t *track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, e
 		}
 		t.formats = append(t.formats, trackFormat{
 			codec: c, fmtp: p.SDPFmtpLine, pt: uint8(p.PayloadType), rtx: rtx[strconv.Itoa(int(p.PayloadType))],
+			red: repeating[strconv.Itoa(int(p.PayloadType))],
 		})
 	}
 	if t.kind == webrtc.RTPCodecTypeVideo && t.rtxSSRC == 0 {

@@ -38,7 +38,7 @@ type rtcpWriter interface{ WriteRTCP([]rtcp.Packet) error }
 // watch lets a viewer in.
 func (st *stream) watch(ctx context.Context, o sluice.Offer) (*Viewer, error) {
 	layered := st.layered()
-	ses, err := st.sfu.newSession(o, viewing, termsFor(viewing, layered), st.sources.Load().video)
+	ses, err := st.sfu.newSession(o, viewing, termsFor(viewing, layered), st.sources.Load().all())
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +139,8 @@ func (v *Viewer) join() {
 			v.readers.Go(func() { v.readFeedback(v.audioSender, v.transport) })
 		}
 		v.readRepairFeedback()
+	} else if v.audioSender != nil {
+		v.readers.Go(func() { v.readFeedback(v.audioSender, v.hearing) })
 	}
 	v.log.Info("viewer connected", "after", time.Since(v.since).Round(time.Millisecond))
 }

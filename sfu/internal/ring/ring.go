@@ -15,6 +15,7 @@ type Packet struct {
 	Arrival   int64  // nanoseconds on the SFU's monotonic clock
 	Marker    bool
 	Payload   []byte
+	Redundant []byte // the payload and those before it as RED; nil: not built
 
 	Descriptor codec.Descriptor // of VP8 and VP9
 }
