@@ -16,7 +16,7 @@ UNIT = $$($(GO) list ./... | grep -v '/e2e')
 # What the tests need beside Go, by Debian's names.
 PACKAGES := ca-certificates git gcc libc6-dev redis-server ffmpeg chromium iproute2
 
-.PHONY: build run test packages vet lint unit e2e bench web clean help
+.PHONY: build run test packages vet lint unit e2e churn bench web clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ unit: ## unit tests with the race detector; the seeds of the fuzz targets are am
 
 e2e: ## whole nodes, clients and browsers
 	$(GO) test -count=1 -p 1 -timeout 10m ./e2e/...
+
+churn: ## half an hour of publishers and viewers that come, go and change; CHURN=2h for longer
+	CHURN=$(or $(CHURN),30m) $(GO) test -count=1 -v -timeout 0 -run 'TestChurn$$' ./e2e
 
 bench: build ## benchmarks of the hot path, then of whole servers: Sluice and MediaMTX; BENCH="-peer none" adds flags
 	$(GO) test -run '^$$' -bench . -benchmem ./sfu/... ./internal/load
