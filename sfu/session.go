@@ -77,10 +77,13 @@ func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*ses
 			return nil, err
 		}
 	}
+	se, err := s.settingEngine(parsed.setup)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.reserve(o.Remote); err != nil {
 		return nil, err
 	}
-	se := s.settingEngine(parsed.setup)
 	var keys *dtlsKeys
 	if r == viewing && parsed.setup != "passive" {
 		keys = &dtlsKeys{}
@@ -120,9 +123,11 @@ func randomID() string {
 
 // settingEngine prefers AES-GCM, which costs a seventh of AES-CM here; the DTLS
 // server chooses, so we are it unless the offer forbids.
-func (s *SFU) settingEngine(setup string) webrtc.SettingEngine {
+func (s *SFU) settingEngine(setup string) (webrtc.SettingEngine, error) {
 	se := webrtc.SettingEngine{LoggerFactory: newPionLog(s.log)}
-	s.transport.settings(&se)
+	if err := s.transport.settings(&se); err != nil {
+		return se, err
+	}
 	se.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
 	dtlsRole := webrtc.DTLSRoleServer
 	if setup == "passive" {
@@ -148,7 +153,7 @@ func (s *SFU) settingEngine(setup string) webrtc.SettingEngine {
 			s.log.Error("set public addresses", "err", err)
 		}
 	}
-	return se
+	return se, nil
 }
 
 // accept answers the offer and starts the clock for the handshake.

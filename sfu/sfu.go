@@ -12,6 +12,7 @@ import (
 	"maps"
 	"math/big"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -39,7 +40,8 @@ type SFU struct {
 	certificate webrtc.Certificate
 	start       time.Time // origin of the monotonic clock
 	counters    counters
-	delay       uint32 // configured playout delay; 0: none
+	delay       uint32        // configured playout delay; 0: none
+	answering   chan struct{} // has room for as many viewers' offers as are answered at a time
 
 	running sync.WaitGroup // sessions that are not freed yet
 
@@ -79,6 +81,7 @@ func New(cfg Config, deps Deps) (*SFU, error) {
 		cfg: cfg, log: deps.Log, deps: deps, transport: t, certificate: *certificate,
 		start: time.Now(), streams: map[string]*stream{}, pending: map[netip.Addr]int{},
 		appeared: make(chan struct{}), sessions: map[*session]struct{}{}, delay: playoutDelayOf(cfg),
+		answering: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}, nil
 }
 

@@ -29,6 +29,8 @@ type transport struct {
 	udpMux *ice.UDPMuxDefault
 	tcpMux *ice.TCPMuxDefault // nil without ICE-TCP
 	socket *egress.Socket     // the same UDP socket, for shards
+
+	interfaces interfaces
 }
 
 // portAttempts is how often a free port is looked for that UDP and TCP can
@@ -98,7 +100,12 @@ func hostOf(addr *net.UDPAddr) string {
 }
 
 // settings tells Pion to use the shared sockets.
-func (t *transport) settings(e *webrtc.SettingEngine) {
+func (t *transport) settings(e *webrtc.SettingEngine) error {
+	network, err := t.interfaces.get()
+	if err != nil {
+		return err
+	}
+	e.SetNet(network)
 	e.SetICEUDPMux(t.udpMux)
 	types := []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
 	if t.tcpMux != nil {
@@ -106,6 +113,7 @@ func (t *transport) settings(e *webrtc.SettingEngine) {
 		types = append(types, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6)
 	}
 	e.SetNetworkTypes(types)
+	return nil
 }
 
 func (t *transport) port() int { return t.udp.LocalAddr().(*net.UDPAddr).Port }

@@ -36,7 +36,17 @@ type Viewer struct {
 type rtcpWriter interface{ WriteRTCP([]rtcp.Packet) error }
 
 // watch lets a viewer in.
+//
+// Offers are answered a few at a time, in the order in which they came. When
+// many viewers join at once the first then see a picture long before the last
+// are answered, and media does not wait behind all of them for a processor.
 func (st *stream) watch(ctx context.Context, o sluice.Offer) (*Viewer, error) {
+	select {
+	case st.sfu.answering <- struct{}{}:
+		defer func() { <-st.sfu.answering }()
+	case <-ctx.Done():
+		return nil, sluice.Errorf(sluice.CodeUnavailable, "the offer waited for its turn: %w", ctx.Err())
+	}
 	layered := st.layered()
 	ses, err := st.sfu.newSession(o, viewing, termsFor(viewing, layered), st.sources.Load().all())
 	if err != nil {
