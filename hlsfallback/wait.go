@@ -1,0 +1,185 @@
+package hlsfallback
+
+import (
+	"context"
+	"time"
+
+	"github.com/sluice-live/sluice"
+)
+
+// playlist returns the playlist that the directives ask for, once it is there.
+func (h *Handler) playlist(ctx context.Context, t *track, d directives) (*body, error) {
+	r, err := h.await(ctx, t, d)
+	if err != nil {
+		return nil, err
+	}
+	// A caller that asks for a segment which a delta update leaves out cannot
+	// have what came before it (section 6.2.5.1).
+	if d.skip && (!d.blocks || d.at.msn > r.sequence+uint64(r.skipped)) {
+		if b := r.delta(); b != nil {
+			return b, nil
+		}
+	}
+	return r.full(), nil
+}
+
+// await parks the request until the playlist has what it asks for.
+func (h *Handler) await(ctx context.Context, t *track, d directives) (*rendering, error) {
+	r, wake, err := t.look(d, true)
+	if r != nil || err != nil {
+		return r, err
+	}
+	err = h.park(ctx, func() (<-chan struct{}, error) {
+		r, wake, err = t.look(d, false)
+		if r != nil {
+			return nil, err
+		}
+		return wake, err
+	}, wake)
+	return r, err
+}
+
+// park waits until wake is closed, and then for what next returns, until next
+// returns no channel or an error. It gives up after the patience of the
+// configuration, when the caller goes, and when the handler closes.
+func (h *Handler) park(ctx context.Context, next func() (<-chan struct{}, error), wake <-chan struct{}) error {
+	if h.parked.Add(1) > int64(h.config.Parked) {
+		h.parked.Add(-1)
+		h.stats.refused.Add(1)
+		return sluice.Errorf(sluice.CodeUnavailable, "too many requests wait already")
+	}
+	start := time.Now()
+	timer := time.NewTimer(h.config.patience())
+	defer func() {
+		timer.Stop()
+		h.parked.Add(-1)
+		if h.deps.Blocked != nil {
+			h.deps.Blocked.Observe(time.Since(start).Seconds())
+		}
+	}()
+	for {
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-h.done:
+			return errStopping()
+		case <-timer.C:
+			return errTimeout()
+		}
+		var err error
+		if wake, err = next(); wake == nil || err != nil {
+			return err
+		}
+	}
+}
+
+// look returns the rendering of now when it has what is asked for, else the
+// channel to wait on. New requests are refused that ask too far ahead.
+func (t *track) look(d directives, isNew bool) (*rendering, <-chan struct{}, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d.blocks && !t.over && !t.has(d.at) {
+		if isNew && t.ahead(d.at) {
+			return nil, nil, sluice.Errorf(sluice.CodeInvalid, "_HLS_msn or _HLS_part is too far ahead")
+		}
+		if d.at.part < 0 {
+			return nil, t.ended, nil
+		}
+		return nil, t.parted, nil
+	}
+	if t.drawn == nil {
+		t.drawn = t.capture()
+	}
+	return t.drawn, nil, nil
+}
+
+// has reports whether the playlist contains a position or a later one. A part
+// beyond the last of a finished segment is the first of the next (section 6.2.5.2).
+func (t *track) has(at position) bool {
+	finished, some := t.newest()
+	if some && at.msn <= finished {
+		if at.part < 0 || at.msn < finished {
+			return true
+		}
+		if n := len(t.near); n > 0 && t.near[n-1].seg.Sequence == finished && !t.near[n-1].seg.Gap && at.part >= len(t.near[n-1].parts) {
+			return t.growing != nil && len(t.growing.parts) > 0
+		}
+		return true
+	}
+	return at.part >= 0 && t.growing != nil && (at.msn < t.growing.seg.Sequence ||
+		at.msn == t.growing.seg.Sequence && at.part < len(t.growing.parts))
+}
+
+// newest returns the number of the last finished segment.
+func (t *track) newest() (uint64, bool) {
+	if n := len(t.entries); n > 0 {
+		return t.entries[n-1].seg.Sequence, true
+	}
+	return 0, false
+}
+
+// ahead reports whether a position is further on than a caller can know of
+// (section 6.2.5.2): more than two segments, or more parts than three seconds hold.
+func (t *track) ahead(at position) bool {
+	last, listed := uint64(0), 0
+	if seq, some := t.newest(); some {
+		last = seq
+		if n := len(t.near); n > 0 {
+			listed = len(t.near[n-1].parts)
+		}
+	} else if t.growing == nil {
+		return at.msn > 2 // nothing is there yet
+	}
+	if t.growing != nil && len(t.growing.parts) > 0 {
+		last, listed = t.growing.seg.Sequence, len(t.growing.parts)
+	}
+	limit := 3
+	if t.show.config.Part < time.Second {
+		limit = int(3*time.Second/t.show.config.Part) + 1
+	}
+	switch {
+	case at.msn > last+2:
+		return true
+	case at.part < 0:
+		return false
+	case at.msn == last:
+		return at.part > listed+limit
+	default:
+		return at.part > limit
+	}
+}
+
+// fetch returns a part, which may be the one that the hint names: then the
+// request waits for it.
+func (h *Handler) fetch(ctx context.Context, t *track, name string) (*payload, error) {
+	p, wake, err := t.part(name)
+	if p != nil || err != nil {
+		return p, err
+	}
+	err = h.park(ctx, func() (<-chan struct{}, error) {
+		p, wake, err = t.part(name)
+		if p != nil {
+			return nil, err
+		}
+		return wake, err
+	}, wake)
+	return p, err
+}
+
+func (t *track) part(name string) (*payload, <-chan struct{}, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p, ok := t.parts[name]; ok {
+		if p.payload == nil {
+			return nil, nil, errGap()
+		}
+		return p.payload, nil, nil
+	}
+	if name == t.hint && !t.over {
+		return nil, t.parted, nil
+	}
+	return nil, nil, sluice.Errorf(sluice.CodeNotFound, "there is no such part")
+}
+
+func errGap() error { return sluice.Errorf(sluice.CodeNotFound, "there is no media here") }
