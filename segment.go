@@ -56,12 +56,16 @@ type Segment struct {
 // Part is a piece of a segment that a player may fetch before the segment is
 // finished (LL-HLS partial segment).
 type Part struct {
-	Index       int           `json:"index"` // in its segment, from 0
-	Duration    time.Duration `json:"duration"`
+	Index       int           `json:"index"`                 // in its segment, from 0
+	Duration    time.Duration `json:"duration"`              // at most LongestPart of the nominal length
 	Bytes       ByteRange     `json:"bytes"`                 // inside the segment
 	Independent bool          `json:"independent,omitempty"` // begins with a keyframe
 	Gap         bool          `json:"gap,omitempty"`
 }
+
+// LongestPart is how long a part may get for a nominal length: frames do not
+// divide that evenly. It is the part target of playlists.
+func LongestPart(nominal time.Duration) time.Duration { return nominal + nominal/10 }
 
 // ByteRange is a piece of a file.
 type ByteRange struct {

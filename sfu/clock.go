@@ -70,6 +70,18 @@ func (c *clock) observe(ntp uint64, timestamp uint32, now int64) {
 // start notes the first packet.
 func (c *clock) start(timestamp uint32, now int64) { c.first.Store(&arrival{now, timestamp}) }
 
+// advance moves the first packet's mapping on before the distance to the newest
+// timestamp no longer fits its 32 bits: a publisher may never send a report.
+func (c *clock) advance(newest uint32) {
+	f := c.first.Load()
+	if f == nil {
+		return
+	}
+	if seconds := int64(int32(newest-f.timestamp)) / int64(c.hertz); seconds > 3600 {
+		c.first.Store(&arrival{f.at + seconds*int64(time.Second), f.timestamp + uint32(seconds*int64(c.hertz))})
+	}
+}
+
 // exact reports whether capture times come from sender reports.
 func (c *clock) exact() bool { return c.report.Load() != nil }
 

@@ -36,6 +36,7 @@ type layer struct {
 	request   chan<- *layer
 
 	watchers atomic.Int64 // outlets that show it or want to
+	taps     atomic.Int64 // taps that read it
 
 	packets, bytes, frames atomic.Uint64
 	rate                   atomic.Pointer[flow]

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -42,6 +43,7 @@ type SFU struct {
 	counters    counters
 	delay       uint32        // configured playout delay; 0: none
 	answering   chan struct{} // has room for as many viewers' offers as are answered at a time
+	tracks      atomic.Uint64 // tracks that taps have seen
 
 	running sync.WaitGroup // sessions that are not freed yet
 

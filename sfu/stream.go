@@ -26,8 +26,9 @@ const (
 // sources is what a publisher sends, for shards to choose from. It is never
 // changed, only replaced.
 type sources struct {
-	video []*layer
-	audio *layer
+	video     []*layer
+	audio     *layer
+	publisher *Publisher // who sends them
 }
 
 // stream is what one publisher sends and its viewers see. It lasts while a
@@ -208,7 +209,7 @@ func (st *stream) graceOver() {
 
 // setSources replaces what shards choose from, unless p is not the publisher.
 func (st *stream) setSources(p *Publisher, layers []*layer) {
-	next := &sources{}
+	next := &sources{publisher: p}
 	for _, l := range layers {
 		switch {
 		case l.codec.Video():
@@ -245,6 +246,9 @@ func (st *stream) monitor() {
 			measured = now
 			for _, l := range src.all() {
 				l.measure(now)
+				if p := l.ring.At(l.ring.Head() - 1); p != nil {
+					l.clock.advance(p.Timestamp)
+				}
 			}
 		}
 		st.follow(src, active, now)

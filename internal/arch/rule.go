@@ -89,6 +89,8 @@ func owned() []ownership {
 		{"github.com/knadh/koanf", []string{"internal/node"}},
 		{"github.com/alecthomas/kong", []string{"cmd"}},
 		{"github.com/evanw/esbuild", []string{"web"}},
+		{"github.com/Eyevinn/mp4ff", []string{"recorder", "internal/client"}},
+		{"github.com/bluenviron/mediacommon", []string{"recorder", "sfu", "internal/client"}},
 		{"database/sql", []string{"internal/catalog"}},
 	}
 }

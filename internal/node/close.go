@@ -40,8 +40,14 @@ func (n *Node) close() error {
 	if n.public != nil {
 		step("public port", func() error { return n.public.shutdown(ctx) })
 	}
+	if n.recorder != nil {
+		step("recorder", n.recorder.Close)
+	}
 	if n.media != nil {
 		step("media", n.media.Close)
+	}
+	if n.files != nil {
+		step("recordings", n.files.Close)
 	}
 	if n.cluster != nil {
 		step("cluster", func() error { return n.cluster.close(ctx) })

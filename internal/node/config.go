@@ -18,6 +18,7 @@ type Config struct {
 	Auth     AuthConfig     `koanf:"auth"`
 	Node     IdentityConfig `koanf:"node"`
 	Stream   StreamConfig   `koanf:"stream"`
+	Record   RecordConfig   `koanf:"record"`
 	Limits   LimitsConfig   `koanf:"limits"`
 	Metrics  MetricsConfig  `koanf:"metrics"`
 	Log      LogConfig      `koanf:"log"`
@@ -70,7 +71,7 @@ type RedisConfig struct {
 
 // DataConfig is the data directory.
 type DataConfig struct {
-	Dir string `koanf:"dir" default:"./sluice-data" help:"directory of generated secrets"`
+	Dir string `koanf:"dir" default:"./sluice-data" help:"directory of recordings and generated secrets"`
 }
 
 // AuthConfig says who may do what.
@@ -92,6 +93,18 @@ type StreamConfig struct {
 	Wait       bool          `koanf:"wait" default:"false" help:"let viewers join a stream before its publisher; false: they get 409 and Retry-After"`
 	Takeover   bool          `koanf:"takeover" default:"false" help:"a second publisher replaces a live one; false: it gets 409"`
 	MaxViewers int           `koanf:"max_viewers" default:"0" help:"viewers of one stream on this node; 0: no limit"`
+}
+
+// RecordConfig is what is recorded, for rewinding and for later.
+type RecordConfig struct {
+	Enabled   bool          `koanf:"enabled" default:"true" help:"record every stream that is published here: HLS and rewinding need it"`
+	Part      time.Duration `koanf:"part" default:"500ms" help:"length of a part of a segment, the least that players fetch: 200ms for the lowest delay, 500ms for fewer requests"`
+	Segment   time.Duration `koanf:"segment" default:"2s" help:"length of a segment; publishers are asked for a keyframe this often"`
+	Window    time.Duration `koanf:"window" default:"2h" help:"how far back a running stream can be rewound; what is older is removed"`
+	Keep      time.Duration `koanf:"keep" default:"24h" help:"how long a recording is kept after its stream has ended; 0s: for ever"`
+	MaxMB     int           `koanf:"max_mb" default:"20480" help:"megabytes of all recordings; the oldest give way; 0: no limit"`
+	ReserveMB int           `koanf:"reserve_mb" default:"1024" help:"megabytes that are left free on the disk, but not more than a twentieth of it: then recording pauses and live goes on"`
+	FFmpeg    string        `koanf:"ffmpeg" default:"ffmpeg" help:"program that makes AAC sound, H.264 of VP8 and VP9, and thumbnails; empty: none"`
 }
 
 // LimitsConfig bounds what one caller can cost.

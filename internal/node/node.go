@@ -13,8 +13,10 @@ import (
 
 	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/internal/auth"
+	"github.com/sluice-live/sluice/internal/blob"
 	"github.com/sluice-live/sluice/internal/obs"
 	"github.com/sluice-live/sluice/internal/wish"
+	"github.com/sluice-live/sluice/recorder"
 	"github.com/sluice-live/sluice/sfu"
 	"github.com/sluice-live/sluice/whep"
 	"github.com/sluice-live/sluice/whip"
@@ -27,6 +29,8 @@ type Node struct {
 	metrics  *obs.Registry
 	auth     *auth.Authorizer
 	media    *sfu.SFU
+	files    *blob.Disk         // nil when nothing is recorded
+	recorder *recorder.Recorder // nil when off
 	cluster  *cluster
 	whip     *whip.Handler
 	whep     *whep.Handler
@@ -46,7 +50,7 @@ func New(c Config, log *slog.Logger) (_ *Node, err error) {
 			err = errors.Join(err, n.Close())
 		}
 	}()
-	for _, build := range []func() error{n.observe, n.authorize, n.openMedia, n.openCluster, n.listen} {
+	for _, build := range []func() error{n.observe, n.authorize, n.openMedia, n.openCluster, n.record, n.listen} {
 		if err := build(); err != nil {
 			return nil, err
 		}

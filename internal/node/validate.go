@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sluice-live/sluice/internal/auth"
 	"github.com/sluice-live/sluice/sfu"
@@ -97,9 +98,21 @@ func (c Config) validateRest() error {
 		checkThat(isName(c.Node.Region), "node.region: 1 to 64 letters, digits, '-' and '_'"),
 		checkThat(c.Stream.Grace > 0, "stream.grace: must be more than 0"),
 		checkThat(c.Stream.MaxViewers >= 0, "stream.max_viewers: is negative"),
+		c.Record.validate(),
 		checkOneOf("log.level", c.Log.Level, "debug", "info", "warn", "error"),
 		checkOneOf("log.format", c.Log.Format, "auto", "text", "json"),
 		checkThat(c.Shutdown.Timeout > 0, "shutdown.timeout: must be more than 0"),
+	)
+}
+
+func (r RecordConfig) validate() error {
+	return errors.Join(
+		checkThat(r.Part >= 100*time.Millisecond && r.Part <= 2*time.Second && r.Part <= r.Segment, "record.part: %v is not within 100ms and 2s, or longer than record.segment", r.Part),
+		checkThat(r.Segment >= time.Second && r.Segment <= 10*time.Second, "record.segment: %v is not within 1s and 10s", r.Segment),
+		checkThat(r.Window >= 10*r.Segment, "record.window: %v is shorter than ten segments", r.Window),
+		checkThat(r.Keep >= 0, "record.keep: is negative"),
+		checkThat(r.MaxMB >= 0, "record.max_mb: is negative"),
+		checkThat(r.ReserveMB >= 0, "record.reserve_mb: is negative"),
 	)
 }
 

@@ -41,7 +41,7 @@ func (s settings) startSluice(ctx context.Context, dir string) (*process, error)
 	addr := "127.0.0.1:" + ports[0]
 	p := &process{whip: "http://" + addr + "/whip/bench", whep: "http://" + addr + "/whep/bench"}
 	return p, p.launch(ctx, dir, addr, "taskset", "-c", s.serverCore, s.sluice, "serve", "--http.addr="+addr, "--ops.addr=",
-		"--media.addr=:"+ports[1], "--data.dir="+filepath.Join(dir, "data"), "--log.level=warn", "--limits.pending_per_ip=3000")
+		"--media.addr=:"+ports[1], "--data.dir="+filepath.Join(dir, "data"), "--log.level=warn", "--record.enabled=false", "--limits.pending_per_ip=3000")
 }
 
 // freePorts finds ports that nothing listens on, with TCP or UDP.

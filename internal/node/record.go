@@ -1,0 +1,64 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/sluice-live/sluice/internal/blob"
+	"github.com/sluice-live/sluice/internal/obs"
+	"github.com/sluice-live/sluice/recorder"
+	"github.com/sluice-live/sluice/sfu"
+)
+
+// taps is recorder.Media.
+type taps struct{ *sfu.SFU }
+
+// Tap implements recorder.Media.
+func (t taps) Tap(stream string) (recorder.Tap, error) {
+	tap, err := t.SFU.Tap(stream)
+	if err != nil {
+		return nil, err // a nil *sfu.Tap would not be a nil Tap
+	}
+	return tap, nil
+}
+
+// record begins to record what is published.
+func (n *Node) record() (err error) {
+	c := n.config.Record
+	if !c.Enabled {
+		return nil
+	}
+	if n.files, err = blob.OpenDisk(filepath.Join(n.config.Data.Dir, "recordings")); err != nil {
+		return fmt.Errorf("data.dir: %w", err)
+	}
+	n.recorder, err = recorder.New(recorder.Config{
+		Part: c.Part, Segment: c.Segment, Window: c.Window, Keep: c.Keep,
+		Budget: int64(c.MaxMB) << 20, Reserve: int64(c.ReserveMB) << 20,
+		Grace: n.config.Stream.Grace, FFmpeg: c.FFmpeg,
+	}, recorder.Deps{Media: taps{n.media}, Store: n.files, Log: n.log})
+	if err != nil {
+		return err
+	}
+	return exportRecorder(n.metrics, n.recorder)
+}
+
+// exportRecorder registers the recorder's numbers.
+func exportRecorder(r *obs.Registry, rec *recorder.Recorder) error {
+	const segments = "Segments of recordings, by result: written is on disk, failed was not kept because of the disk."
+	result := func(s string) obs.Labels { return obs.Labels{"result": s} }
+	counter := func(name, help string, labels obs.Labels, read func(recorder.Counters) int64) error {
+		return r.CounterFunc(name, help, labels, func() float64 { return float64(read(rec.Counters())) })
+	}
+	return errors.Join(
+		r.GaugeFunc("sluice_recordings", "Recordings that are running.", nil, func() float64 { return float64(rec.Counters().Recordings) }),
+		r.GaugeFunc("sluice_recorder_lag_seconds", "Age of the newest sample of the recording that is furthest behind.", nil,
+			func() float64 { return rec.Counters().Lag.Seconds() }),
+		counter("sluice_recorder_segments_total", segments, result("written"), func(c recorder.Counters) int64 { return c.SegmentsWritten }),
+		counter("sluice_recorder_segments_total", segments, result("failed"), func(c recorder.Counters) int64 { return c.SegmentsFailed }),
+		counter("sluice_recorder_frames_dropped_total", "Pictures that were lost on the way, or of no use after a loss.", nil,
+			func(c recorder.Counters) int64 { return c.UnitsDropped }),
+		counter("sluice_transcoder_restarts_total", "Transcoders that were started again after they had died.", nil,
+			func(c recorder.Counters) int64 { return c.TranscoderStarts }),
+	)
+}

@@ -1,0 +1,63 @@
+package recorder
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config sets a Recorder up. There are no defaults here but where said.
+type Config struct {
+	Part    time.Duration // nominal length of a part; 200 ms to 1 s
+	Segment time.Duration // nominal length of a segment; 1 to 10 s
+	Window  time.Duration // of a running recording that is kept
+	Keep    time.Duration // how long an ended recording is kept; 0: for ever
+	Budget  int64         // bytes of all recordings; 0: no limit
+	Reserve int64         // bytes that are left free on the disk, but not more than a twentieth of it
+	Grace   time.Duration // how long a recording waits for its publisher, through a restart of the process too
+	FFmpeg  string        // program that transcodes; "": none
+}
+
+// Validate reports what is out of range.
+func (c Config) Validate() error {
+	var errs []error
+	within := func(name string, d, least, most time.Duration) {
+		if d < least || d > most {
+			errs = append(errs, fmt.Errorf("%s: %v is not within %v and %v", name, d, least, most))
+		}
+	}
+	within("Part", c.Part, 100*time.Millisecond, 2*time.Second)
+	within("Segment", c.Segment, time.Second, 10*time.Second)
+	if c.Part > c.Segment {
+		errs = append(errs, errors.New("Part is longer than Segment"))
+	}
+	within("Window", c.Window, 10*c.Segment, 365*24*time.Hour)
+	if c.Keep < 0 || c.Budget < 0 || c.Reserve < 0 || c.Grace < 0 {
+		errs = append(errs, errors.New("Keep, Budget, Reserve and Grace must not be negative"))
+	}
+	return errors.Join(errs...)
+}
+
+const (
+	// pollInterval is how often a show reads its tap.
+	pollInterval = 20 * time.Millisecond
+	// lookInterval is how often the Recorder looks for streams to record.
+	lookInterval = 200 * time.Millisecond
+	// cleanInterval is how often it takes away what is too old or too much.
+	cleanInterval = 10 * time.Second
+	// longestSegment is when a segment is cut without a keyframe.
+	longestSegment = 10 * time.Second
+	// videoPatience and soundPatience are how late media may come before its time
+	// is filled with a gap or silence.
+	videoPatience = 1500 * time.Millisecond
+	soundPatience = 500 * time.Millisecond
+	// queueBytes is how much of one recording may wait for the disk.
+	queueBytes = 32 << 20
+	// recentSegments of each rendition stay in memory, for when the disk fails.
+	recentSegments = 6
+	// lead is how far before the first sample a recording's timeline begins.
+	lead = 10 * time.Second
+	// lateRemoval is how long the files of segments outlive the window, for
+	// players that still have them in their playlist; never longer than the window.
+	lateRemoval = 10 * time.Minute
+)

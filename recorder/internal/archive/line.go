@@ -1,0 +1,76 @@
+package archive
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+
+	"github.com/sluice-live/sluice"
+)
+
+// entry is one line of an index: a segment, or how many were taken away from the
+// front.
+type entry struct {
+	Segment *sluice.Segment `json:"segment,omitempty"`
+	CRC     uint32          `json:"crc,omitempty"`  // of the segment's bytes (Castagnoli)
+	Tick    int64           `json:"tick,omitempty"` // where the segment begins on the recording's timeline, in ticks
+	Removed uint64          `json:"removed,omitempty"`
+}
+
+// lineHead is the checksum of the rest of the line in hexadecimal, and a space.
+const lineHead = 9
+
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
+
+// formatLine returns an entry as a line.
+func formatLine(e entry) ([]byte, error) {
+	body, err := json.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("index line: %w", err)
+	}
+	return fmt.Appendf(nil, "%08x %s\n", crc32.Checksum(body, castagnoli()), body), nil
+}
+
+// parseLine reads a line without its end.
+func parseLine(line []byte) (e entry, ok bool) {
+	if len(line) < lineHead || line[lineHead-1] != ' ' {
+		return e, false
+	}
+	sum, err := strconv.ParseUint(string(line[:lineHead-1]), 16, 32)
+	if err != nil || uint32(sum) != crc32.Checksum(line[lineHead:], castagnoli()) {
+		return e, false
+	}
+	if json.Unmarshal(line[lineHead:], &e) != nil {
+		return entry{}, false
+	}
+	return e, (e.Segment != nil) != (e.Removed > 0)
+}
+
+// parseIndex reads the lines of an index up to the first that is torn, damaged
+// or out of sequence, and returns how many bytes are good. Numbers rise by one.
+func parseIndex(b []byte) (segments []sluice.Segment, good int64) {
+	for {
+		end := bytes.IndexByte(b, '\n')
+		if end < 0 {
+			return segments, good
+		}
+		e, ok := parseLine(b[:end])
+		if !ok {
+			return segments, good
+		}
+		if e.Segment != nil {
+			if n := len(segments); n > 0 && e.Segment.Sequence != segments[n-1].Sequence+1 {
+				return segments, good
+			}
+			segments = append(segments, *e.Segment)
+		} else {
+			for len(segments) > 1 && segments[0].Sequence < e.Removed {
+				segments = segments[1:]
+			}
+		}
+		good += int64(end) + 1
+		b = b[end+1:]
+	}
+}

@@ -1,0 +1,274 @@
+package pack
+
+import (
+	"time"
+
+	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/recorder/internal/fmp4"
+)
+
+// Output takes what is cut, in order. Neither may block.
+type Output interface {
+	Part(growing sluice.Segment, p sluice.Part, data []byte)
+	Segment(s sluice.Segment)
+}
+
+// Config says how to cut.
+type Config struct {
+	Track     uint32        // ID in the fragments
+	Timescale int64         // ticks per second
+	Part      time.Duration // nominal length
+	Origin    time.Time     // capture time of tick 0
+	Next      uint64        // number of the first segment
+}
+
+// Packer is one rendition.
+type Packer struct {
+	out   Output
+	scale int64
+	track uint32
+	base  time.Time
+
+	nominal, longest int64 // of a part, ticks
+	fragments        uint32
+
+	seq           uint64
+	init          int  // version of the init section for the next segment
+	discontinuity bool // before the next segment
+
+	segment *sluice.Segment // nil: none is open
+	begun   int64           // when it begins
+	media   bool            // it has any
+
+	part  []sample // complete samples of the open part
+	from  int64    // when the open part begins
+	held  *sample  // the newest sample, whose duration is not known
+	end   int64    // where everything that was cut ends
+	usual int64    // duration of the newest complete sample
+}
+
+type sample struct {
+	at int64
+	fmp4.Sample
+}
+
+// New returns a packer that has no segment open.
+func New(c Config, out Output) *Packer {
+	p := &Packer{out: out, scale: c.Timescale, track: c.Track, base: c.Origin, seq: c.Next, end: -1 << 62}
+	p.nominal, p.longest = p.ticks(c.Part), p.ticks(sluice.LongestPart(c.Part))
+	return p
+}
+
+func (p *Packer) ticks(d time.Duration) int64 {
+	return int64(d/time.Second)*p.scale + int64(d%time.Second)*p.scale/int64(time.Second)
+}
+
+func (p *Packer) duration(ticks int64) time.Duration {
+	return time.Duration(ticks/p.scale)*time.Second + time.Duration(ticks%p.scale)*time.Second/time.Duration(p.scale)
+}
+
+// At returns the tick of a capture time.
+func (p *Packer) At(t time.Time) int64 { return p.ticks(t.Sub(p.base)) }
+
+// Time returns the capture time of a tick.
+func (p *Packer) Time(at int64) time.Time { return p.base.Add(p.duration(at)) }
+
+// Open reports whether a segment is open, and when it began.
+func (p *Packer) Open() (begun int64, ok bool) { return p.begun, p.segment != nil || p.held != nil }
+
+// End is where the newest sample begins, or where all that was cut ends.
+func (p *Packer) End() int64 {
+	if p.held != nil {
+		return p.held.at
+	}
+	return p.end
+}
+
+// Usual is the duration of the newest complete sample.
+func (p *Packer) Usual() int64 { return p.usual }
+
+// Next is the number of the segment that is open or comes next.
+func (p *Packer) Next() uint64 { return p.seq }
+
+// Format makes the next segment begin with another init section. It is called
+// before the Cut or Push that begins the segment.
+func (p *Packer) Format(init int) { p.init = init }
+
+// Break puts a discontinuity before the next segment.
+func (p *Packer) Break() { p.discontinuity = true }
+
+// Push adds the sample that begins at a tick, in a new segment when cut is set. A
+// sample that does not lie after the one before it is refused.
+func (p *Packer) Push(at int64, s fmp4.Sample, cut bool) bool {
+	if p.held != nil && at <= p.held.at || at < p.end {
+		return false
+	}
+	p.complete(at)
+	if cut || p.segment == nil {
+		p.closeSegment(at)
+		p.open(at)
+	} else if s.Key && len(p.part) > 0 && !p.part[len(p.part)-1].Key {
+		p.closePart(at)
+	}
+	if len(p.part) == 0 {
+		p.from = at
+	}
+	p.held = &sample{at, s}
+	return true
+}
+
+// complete gives the held sample its duration now that the next one begins at a
+// tick, and closes the part when it is long enough.
+func (p *Packer) complete(at int64) {
+	if p.held == nil {
+		if p.segment != nil && p.end < at {
+			p.gap(at)
+		}
+		return
+	}
+	h := *p.held
+	p.held = nil
+	p.usual = at - h.at
+	if at-p.from > p.longest && len(p.part) > 0 {
+		p.closePart(h.at)
+	}
+	if len(p.part) == 0 {
+		p.from = h.at
+	}
+	if at-h.at > p.longest { // a still picture: it lasts one part, then nothing is there
+		h.Ticks = uint32(p.nominal)
+		p.part = append(p.part, h)
+		p.closePart(h.at + p.nominal)
+		p.gap(at)
+		return
+	}
+	h.Ticks = uint32(at - h.at)
+	p.part = append(p.part, h)
+	if at+p.usual/2-p.from > p.nominal {
+		p.closePart(at)
+	}
+}
+
+// Cut ends the segment at the first sample that begins at a tick or later, as
+// far as it is not in a part yet, and begins the next one there.
+func (p *Packer) Cut(at int64) {
+	if p.segment == nil {
+		return
+	}
+	keep := 0
+	for keep < len(p.part) && p.part[keep].at < at {
+		keep++
+	}
+	rest := append([]sample(nil), p.part[keep:]...)
+	start := p.end
+	switch {
+	case len(rest) > 0:
+		start = rest[0].at
+	case p.held != nil:
+		start = p.held.at
+	}
+	p.part = p.part[:keep]
+	if keep > 0 {
+		p.closePart(start)
+	}
+	p.closeSegment(start)
+	p.open(start)
+	p.part, p.from = rest, start
+}
+
+// Flush closes the open segment. The held sample lasts as long as the one
+// before it.
+func (p *Packer) Flush() {
+	if p.held != nil {
+		last := p.usual
+		if last <= 0 || last > p.longest {
+			last = p.scale / 30
+		}
+		p.complete(p.held.at + last)
+	}
+	if p.segment != nil {
+		p.closeSegment(p.segmentEnd())
+	}
+}
+
+// Idle fills the time up to a tick with gaps: there is no sample and none will
+// come for it.
+func (p *Packer) Idle(at int64) {
+	if p.segment == nil || at-p.End() < p.nominal {
+		return
+	}
+	p.complete(at)
+	if len(p.part) > 0 {
+		p.closePart(at)
+	}
+}
+
+func (p *Packer) segmentEnd() int64 {
+	if len(p.part) > 0 {
+		last := p.part[len(p.part)-1]
+		return last.at + int64(last.Ticks)
+	}
+	return p.end
+}
+
+func (p *Packer) open(at int64) {
+	p.segment = &sluice.Segment{
+		Sequence: p.seq, Init: p.init, Start: p.Time(at), Discontinuity: p.discontinuity,
+	}
+	p.discontinuity, p.media, p.begun, p.from, p.end = false, false, at, at, at
+}
+
+// closePart ends the open part at a tick.
+func (p *Packer) closePart(at int64) {
+	if len(p.part) == 0 {
+		return
+	}
+	samples := make([]fmp4.Sample, len(p.part))
+	for i, s := range p.part {
+		samples[i] = s.Sample
+	}
+	p.fragments++
+	data := fmp4.Fragment(p.track, p.fragments, uint64(max(0, p.from)), samples)
+	p.addPart(sluice.Part{Duration: p.duration(at - p.from), Independent: samples[0].Key}, data)
+	p.media = true
+	p.part, p.end, p.from = p.part[:0], at, at
+}
+
+// gap fills the time up to a tick with parts that have no media.
+func (p *Packer) gap(to int64) {
+	for p.end < to {
+		next := min(to, p.end+p.nominal)
+		p.addPart(sluice.Part{Duration: p.duration(next - p.end), Gap: true}, nil)
+		p.end, p.from = next, next
+	}
+}
+
+func (p *Packer) addPart(part sluice.Part, data []byte) {
+	s := p.segment
+	part.Index = len(s.Parts)
+	part.Bytes = sluice.ByteRange{Offset: s.Size, Length: int64(len(data))}
+	if part.Independent && s.Key.Length == 0 && p.track == fmp4.VideoTrack {
+		s.Key = part.Bytes
+	}
+	s.Size += part.Bytes.Length
+	s.Parts = append(s.Parts, part)
+	p.out.Part(sluice.Segment{Sequence: s.Sequence, Init: s.Init, Start: s.Start, Discontinuity: s.Discontinuity}, part, data)
+}
+
+// closeSegment ends the open segment at a tick.
+func (p *Packer) closeSegment(at int64) {
+	s := p.segment
+	if s == nil {
+		return
+	}
+	p.closePart(at)
+	p.segment = nil
+	if len(s.Parts) == 0 { // its number is free still
+		p.discontinuity = p.discontinuity || s.Discontinuity
+		return
+	}
+	s.Duration, s.Gap = p.duration(at-p.begun), !p.media
+	p.end = at
+	p.seq++
+	p.out.Segment(*s)
+}

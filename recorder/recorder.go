@@ -1,0 +1,366 @@
+package recorder
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/internal/blob"
+	"github.com/sluice-live/sluice/recorder/internal/archive"
+)
+
+// Media is where streams come from.
+type Media interface {
+	// Streams lists what there is now.
+	Streams() []sluice.Stream
+	// Tap opens a tap of a stream.
+	Tap(stream string) (Tap, error)
+}
+
+// Tap reads one stream without ever holding it up. One goroutine uses it.
+type Tap interface {
+	// Read calls f with each packet since the last call, video before audio, and
+	// returns the tracks that there are now.
+	Read(f func(*sluice.Packet)) []*sluice.Track
+	// AskKeyframe asks the publisher for a keyframe of a track; with due, not
+	// when it is known to ignore that.
+	AskKeyframe(track uint64, due bool)
+	State() sluice.StreamState
+	// Now is the time on the clock of Packet.Captured.
+	Now() time.Time
+	Close()
+}
+
+// Sink is told of everything as it comes to exist. Calls come in order for each
+// rendition, from one goroutine for each recording: Begin; then Describe and
+// Init; the parts of a segment, then the Segment, which always comes before the
+// parts of the next. An implementation must not block.
+//
+// When Segment is called, its bytes are on their way to the disk; until they are
+// there, and while the disk fails, Shelf.Segment serves them from memory.
+type Sink interface {
+	Begin(rec sluice.Recording)                                                     // a recording starts, or goes on after a restart
+	Describe(rec string, renditions []sluice.Rendition)                             // renditions have come or changed
+	Init(rec, rendition string, version int, data []byte)                           // init section, immutable
+	Part(rec, rendition string, growing sluice.Segment, p sluice.Part, data []byte) // exists now; data immutable
+	Segment(rec, rendition string, s sluice.Segment)                                // finished
+	End(rec string)                                                                 // ended for good
+}
+
+// Deps are what a Recorder needs of others.
+type Deps struct {
+	Media Media
+	Store blob.Store
+	Sink  Sink // nil: nobody listens
+	Log   *slog.Logger
+}
+
+// Recorder records every stream that is published on the node. Its methods may
+// be called from any goroutine.
+type Recorder struct {
+	cfg      Config
+	deps     Deps
+	log      *slog.Logger
+	archive  *archive.Archive
+	space    func() error
+	counters counters
+
+	stop chan struct{}
+	wg   sync.WaitGroup
+
+	mu      sync.Mutex
+	shows   map[string]*show    // by stream
+	running map[string]*record  // by recording
+	waiting map[string]*resumed // recordings of before that may go on, by stream
+	ended   map[string]*finished
+}
+
+// finished is a recording that has ended.
+type finished struct {
+	meta archive.Meta
+	size int64
+}
+
+// resumed is a recording that a restart has interrupted.
+type resumed struct {
+	meta     archive.Meta
+	segments map[string][]sluice.Segment
+	until    time.Time
+}
+
+// New reads what is in the store, repairs what a crash has left, and begins to
+// record. Close ends it.
+func New(cfg Config, deps Deps) (*Recorder, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("recorder: %w", err)
+	}
+	if deps.Sink == nil {
+		deps.Sink = nobody{}
+	}
+	r := &Recorder{
+		cfg: cfg, deps: deps, log: deps.Log, archive: &archive.Archive{Store: deps.Store}, stop: make(chan struct{}),
+		shows: map[string]*show{}, running: map[string]*record{}, waiting: map[string]*resumed{}, ended: map[string]*finished{},
+	}
+	r.space = archive.SpaceGuard(deps.Store, func(total int64) int64 { return min(cfg.Reserve, total/20) })
+	if err := r.load(time.Now()); err != nil {
+		return nil, fmt.Errorf("recorder: %w", err)
+	}
+	r.wg.Go(r.run)
+	return r, nil
+}
+
+// Close finishes the segments of all recordings, which may go on when the process
+// starts again within the grace time.
+func (r *Recorder) Close() error {
+	close(r.stop)
+	r.wg.Wait()
+	return nil
+}
+
+// load takes stock of the store.
+func (r *Recorder) load(now time.Time) error {
+	metas, err := r.archive.List()
+	if metas == nil && err != nil {
+		return err
+	}
+	if err != nil {
+		r.log.Warn("recordings that cannot be read are left alone", "err", err)
+	}
+	for _, m := range metas {
+		if err := r.restore(m, now); err != nil {
+			r.log.Warn("recording cannot be read", "session", m.ID, "err", err)
+		}
+	}
+	return nil
+}
+
+func (r *Recorder) restore(m archive.Meta, now time.Time) error {
+	recovered, err := r.archive.Recover(m)
+	if err != nil {
+		return err
+	}
+	if recovered.Adopted > 0 || recovered.Trimmed > 0 {
+		r.log.Info("recording repaired", "session", m.ID, "stream", m.Stream, "segments", recovered.Adopted, "trimmed", recovered.Trimmed)
+	}
+	size, last := int64(0), m.Started
+	for _, segments := range recovered.Segments {
+		size += sizeOf(segments)
+		if n := len(segments); n > 0 && segments[n-1].Start.Add(segments[n-1].Duration).After(last) {
+			last = segments[n-1].Start.Add(segments[n-1].Duration)
+		}
+	}
+	switch {
+	case !m.Ended.IsZero():
+	case size == 0:
+		return r.archive.Remove(m.ID)
+	case now.Sub(last) < r.cfg.Grace && r.waiting[m.Stream] == nil:
+		r.waiting[m.Stream] = &resumed{meta: m, segments: recovered.Segments, until: last.Add(r.cfg.Grace)}
+		return nil
+	default:
+		m.Ended = last
+		if err := r.archive.PutMeta(m); err != nil {
+			return err
+		}
+	}
+	r.ended[m.ID] = &finished{meta: m, size: size}
+	return nil
+}
+
+func sizeOf(segments []sluice.Segment) (sum int64) {
+	for _, s := range segments {
+		sum += s.Size
+	}
+	return sum
+}
+
+// run looks for streams until Close, and then waits for their shows.
+func (r *Recorder) run() {
+	look := time.NewTicker(lookInterval)
+	defer look.Stop()
+	clean := time.NewTicker(cleanInterval)
+	defer clean.Stop()
+	var shows sync.WaitGroup
+	defer shows.Wait()
+	for {
+		select {
+		case <-look.C:
+			r.look(&shows)
+			r.expire(time.Now())
+		case <-clean.C:
+			r.clean(time.Now())
+		case <-r.stop:
+			return
+		}
+	}
+}
+
+// look starts a show for each stream that has become live.
+func (r *Recorder) look(shows *sync.WaitGroup) {
+	for _, st := range r.deps.Media.Streams() {
+		if st.State != sluice.StreamLive || st.Publisher == nil {
+			continue
+		}
+		r.mu.Lock()
+		have := r.shows[st.Name] != nil
+		r.mu.Unlock()
+		if have {
+			continue
+		}
+		tap, err := r.deps.Media.Tap(st.Name)
+		if err != nil {
+			continue // it has just ended
+		}
+		s := newShow(r, st.Name, tap)
+		r.mu.Lock()
+		r.shows[st.Name] = s
+		r.mu.Unlock()
+		shows.Go(s.run)
+	}
+}
+
+// leave forgets a show that has ended.
+func (r *Recorder) leave(s *show) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.shows, s.stream)
+}
+
+// resume returns the recording of before that a stream goes on with, if any.
+func (r *Recorder) resume(stream string) *resumed {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.waiting[stream]
+	delete(r.waiting, stream)
+	return w
+}
+
+// expire ends recordings whose publisher did not come back.
+func (r *Recorder) expire(now time.Time) {
+	r.mu.Lock()
+	var over []*resumed
+	for stream, w := range r.waiting {
+		if now.After(w.until) && r.shows[stream] == nil {
+			over = append(over, w)
+			delete(r.waiting, stream)
+		}
+	}
+	r.mu.Unlock()
+	for _, w := range over {
+		size := int64(0)
+		for _, segments := range w.segments {
+			size += sizeOf(segments)
+		}
+		w.meta.Ended = w.until.Add(-r.cfg.Grace)
+		if err := r.archive.PutMeta(w.meta); err != nil {
+			r.log.Warn("end recording", "session", w.meta.ID, "err", err)
+		}
+		r.mu.Lock()
+		r.ended[w.meta.ID] = &finished{meta: w.meta, size: size}
+		r.mu.Unlock()
+	}
+}
+
+// clean takes away what is too old, and the oldest of what is too much.
+func (r *Recorder) clean(now time.Time) {
+	r.mu.Lock()
+	var gone []string
+	total := int64(0)
+	var ids []string
+	for id, f := range r.ended {
+		if r.cfg.Keep > 0 && now.Sub(f.meta.Ended) > r.cfg.Keep {
+			gone = append(gone, id)
+			continue
+		}
+		ids = append(ids, id)
+		total += f.size
+	}
+	records := make([]*record, 0, len(r.running))
+	for _, rec := range r.running {
+		records = append(records, rec)
+		total += rec.bytes()
+	}
+	slices.SortFunc(ids, strings.Compare)
+	over := int64(0)
+	if r.cfg.Budget > 0 {
+		over = total - r.cfg.Budget
+	}
+	for _, id := range ids {
+		if over <= 0 {
+			break
+		}
+		over -= r.ended[id].size
+		gone = append(gone, id)
+	}
+	for _, id := range gone {
+		delete(r.ended, id)
+	}
+	r.mu.Unlock()
+	for _, id := range gone {
+		if err := r.archive.Remove(id); err != nil {
+			r.log.Warn("remove recording", "session", id, "err", err)
+		} else {
+			r.log.Info("recording removed", "session", id)
+		}
+	}
+	for _, rec := range records {
+		over -= rec.trim(now, r.cfg, max(0, over))
+	}
+}
+
+// newID names a recording: sortable by start, and never given twice.
+func newID(start time.Time) string {
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
+	return strings.Replace(start.UTC().Format("20060102-150405.000"), ".", "-", 1) + "-" + hex.EncodeToString(random[:])
+}
+
+// counters are totals of all recordings.
+type counters struct {
+	recordings, segments, failed, dropped atomic.Int64
+	restarts                              atomic.Int64
+}
+
+// Counters is a snapshot of a Recorder's totals.
+type Counters struct {
+	Recordings       int64         // running now
+	SegmentsWritten  int64         // durable
+	SegmentsFailed   int64         // not kept, because of the disk
+	UnitsDropped     int64         // pictures lost on the way or useless after a loss
+	TranscoderStarts int64         // again, after it died
+	Lag              time.Duration // of the recording that is furthest behind: age of its newest part
+}
+
+// Counters returns the totals.
+func (r *Recorder) Counters() Counters {
+	c := Counters{
+		Recordings: r.counters.recordings.Load(), SegmentsWritten: r.counters.segments.Load(),
+		SegmentsFailed: r.counters.failed.Load(), UnitsDropped: r.counters.dropped.Load(),
+		TranscoderStarts: r.counters.restarts.Load(),
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.shows {
+		c.Lag = max(c.Lag, time.Duration(s.lag.Load()))
+	}
+	return c
+}
+
+// nobody is a Sink that does nothing.
+type nobody struct{}
+
+func (nobody) Begin(sluice.Recording)                                   {}
+func (nobody) Describe(string, []sluice.Rendition)                      {}
+func (nobody) Init(string, string, int, []byte)                         {}
+func (nobody) Part(string, string, sluice.Segment, sluice.Part, []byte) {}
+func (nobody) Segment(string, string, sluice.Segment)                   {}
+func (nobody) End(string)                                               {}
+
+var errNothing = errors.New("nothing was recorded")

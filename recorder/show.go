@@ -1,0 +1,336 @@
+package recorder
+
+import (
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/recorder/internal/archive"
+	"github.com/sluice-live/sluice/recorder/internal/frame"
+)
+
+// show records one stream from its first media to the end of the grace time. Its
+// goroutine is the only one that touches it.
+type show struct {
+	recorder *Recorder
+	stream   string
+	tap      Tap
+	log      *slog.Logger
+
+	record *record // nil before the first media
+	meta   archive.Meta
+	offset time.Duration // added to capture times, so that they never fall after a restart
+	before *resumed      // what goes on, until it does
+
+	lanes   []*lane
+	tracks  map[uint64]*lane // by track; nil: not recorded
+	sources map[uint64]*sluice.Track
+	cut     time.Time // when the leading video's segment began
+	pulled  time.Time // when keyframes were asked for last
+	waited  time.Time // since when sound waits for video to begin
+	lag     atomic.Int64
+}
+
+func newShow(r *Recorder, stream string, tap Tap) *show {
+	return &show{
+		recorder: r, stream: stream, tap: tap, log: r.log.With("stream", stream),
+		tracks: map[uint64]*lane{}, sources: map[uint64]*sluice.Track{}, before: r.resume(stream),
+	}
+}
+
+// run reads the tap until the stream has ended or the Recorder closes.
+func (s *show) run() {
+	defer s.recorder.leave(s)
+	defer s.tap.Close()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-s.recorder.stop:
+			s.finish(false)
+			return
+		}
+		s.follow(s.tap.Read(s.take))
+		switch s.tap.State() {
+		case sluice.StreamOffline:
+			s.finish(true)
+			return
+		case sluice.StreamLive:
+			s.keepTime(s.now())
+		}
+	}
+}
+
+// now is the capture time of what is sent now.
+func (s *show) now() time.Time { return s.tap.Now().Add(s.offset) }
+
+// take gives a packet to its lane.
+func (s *show) take(p *sluice.Packet) {
+	l, known := s.tracks[p.Track.ID]
+	if !known {
+		l = s.attach(p.Track)
+	}
+	if l != nil {
+		l.push(p)
+	}
+}
+
+// follow notes that tracks have gone: what they had is closed, and what comes
+// next does not continue it.
+func (s *show) follow(tracks []*sluice.Track) {
+	gone := false
+	for id := range s.sources {
+		if slices.ContainsFunc(tracks, func(t *sluice.Track) bool { return t.ID == id }) {
+			continue
+		}
+		if l := s.tracks[id]; l != nil && l.track == id {
+			l.flush()
+			l.track = 0
+			gone = true
+		}
+		delete(s.sources, id)
+		delete(s.tracks, id)
+	}
+	if gone {
+		s.split()
+	}
+	for _, t := range tracks {
+		s.sources[t.ID] = t
+	}
+}
+
+// split puts a discontinuity into every rendition, at its next segment.
+func (s *show) split() {
+	for _, l := range s.lanes {
+		l.split()
+	}
+	s.cut = time.Time{}
+}
+
+// attach finds or makes the lane of a new track.
+func (s *show) attach(t *sluice.Track) *lane {
+	id := laneID(t)
+	s.sources[t.ID] = t
+	i := slices.IndexFunc(s.lanes, func(l *lane) bool { return l.id == id })
+	if i < 0 {
+		l := newLane(s, id, t)
+		if l != nil {
+			s.lanes = append(s.lanes, l)
+		} else {
+			s.log.Warn("track is not recorded", "layer", t.RID, "codec", t.Codec)
+		}
+		s.tracks[t.ID] = l
+		return l
+	}
+	l := s.lanes[i]
+	if l.track != 0 { // another publisher has taken the place
+		l.flush()
+		delete(s.tracks, l.track)
+		s.split()
+	}
+	if !l.begin(t) {
+		s.log.Warn("track is not recorded", "layer", t.RID, "codec", t.Codec)
+		l = nil
+	}
+	s.tracks[t.ID] = l
+	return l
+}
+
+// keepTime does what is due by the clock.
+func (s *show) keepTime(now time.Time) {
+	for _, l := range s.lanes {
+		if l.track != 0 {
+			l.idle(now)
+		}
+	}
+	if s.record == nil {
+		return
+	}
+	var newest time.Time
+	for _, l := range s.lanes {
+		if t := l.newest(); t.After(newest) {
+			newest = t
+		}
+	}
+	s.lag.Store(int64(max(0, now.Sub(newest))))
+	s.pull(now)
+}
+
+// pull asks for keyframes of all layers together when segments are due.
+func (s *show) pull(now time.Time) {
+	early := s.recorder.cfg.Segment - 100*time.Millisecond
+	due := !s.cut.IsZero() && now.Sub(s.cut) >= early && now.Sub(s.pulled) >= early/2
+	if due {
+		s.pulled = now
+	}
+	for _, l := range s.lanes {
+		if l.video == nil || l.track == 0 {
+			continue
+		}
+		if l.video.NeedsKeyframe() || l.lost {
+			s.tap.AskKeyframe(l.track, false)
+		} else if due {
+			s.tap.AskKeyframe(l.track, true)
+		}
+	}
+}
+
+// due reports whether a keyframe at a time begins a segment of a lane whose
+// segment began at another: its own time is up, or another layer has gone ahead.
+func (s *show) due(began, at time.Time) bool {
+	target := s.recorder.cfg.Segment
+	return at.Sub(began) >= target*7/8 ||
+		s.cut.Sub(began) >= target/4 && !at.Before(s.cut.Add(-target/20))
+}
+
+// began notes that a video lane has begun a segment: sound follows.
+func (s *show) began(at time.Time) {
+	if at.After(s.cut) {
+		s.cut = at
+	}
+	for _, l := range s.lanes {
+		if l.video == nil {
+			l.cutAt(at)
+		}
+	}
+}
+
+// waitsForVideo reports whether sound is left out because the video that it
+// belongs to has not begun yet.
+func (s *show) waitsForVideo(at time.Time) bool {
+	video := false
+	for _, l := range s.lanes {
+		if l.video == nil || l.track == 0 {
+			continue
+		}
+		if l.running() {
+			return false
+		}
+		video = true
+	}
+	if !video {
+		return false
+	}
+	if s.waited.IsZero() || at.Before(s.waited) {
+		s.waited = at
+	}
+	return at.Sub(s.waited) < s.recorder.cfg.Segment
+}
+
+// start makes the recording, or goes on with the one of before a restart. at is
+// the capture time of its first sample.
+func (s *show) start(at time.Time) {
+	r := s.recorder
+	segments := map[string][]sluice.Segment{}
+	if b := s.before; b != nil {
+		s.meta, segments = b.meta, b.segments
+		for _, list := range segments {
+			if n := len(list); n > 0 {
+				end := list[n-1].Start.Add(list[n-1].Duration)
+				if !at.Add(s.offset).After(end) {
+					s.offset = end.Sub(at) + 100*time.Millisecond
+				}
+			}
+		}
+	} else {
+		s.meta = archive.Meta{
+			Recording: sluice.Recording{ID: newID(at), Stream: s.stream, Started: at.UTC()},
+			Origin:    at.Add(-lead).UnixNano(),
+		}
+	}
+	s.before = nil
+	s.log = s.log.With("session", s.meta.ID)
+	c := &record{
+		log: s.log, count: &r.counters, meta: s.meta, segments: segments,
+		inits: map[string]map[int][]byte{}, recent: map[string][]memory{},
+	}
+	c.writer = r.archive.NewWriter(s.meta.ID, archive.Limits{Queue: queueBytes, Space: r.space, Done: c.done}, s.log)
+	c.writer.Meta(s.meta)
+	s.record = c
+	r.mu.Lock()
+	r.running[s.meta.ID] = c
+	r.mu.Unlock()
+	r.counters.recordings.Add(1)
+	s.log.Info("recording", "renditions", len(s.meta.Renditions))
+	r.deps.Sink.Begin(s.meta.Recording)
+}
+
+// origin is the capture time of tick 0.
+func (s *show) origin() time.Time { return time.Unix(0, s.meta.Origin) }
+
+// describe tells of the renditions as they are now.
+func (s *show) describe() {
+	for _, l := range s.lanes {
+		if l.what.ID == "" {
+			continue
+		}
+		i := slices.IndexFunc(s.meta.Renditions, func(r sluice.Rendition) bool { return r.ID == l.id })
+		if i < 0 {
+			s.meta.Renditions = append(s.meta.Renditions, l.what)
+		} else {
+			s.meta.Renditions[i] = l.what
+		}
+	}
+	s.record.setMeta(s.meta)
+	s.recorder.deps.Sink.Describe(s.meta.ID, slices.Clone(s.meta.Renditions))
+}
+
+// finish closes every rendition; ended says that the recording will not go on.
+func (s *show) finish(ended bool) {
+	r := s.recorder
+	for _, l := range s.lanes {
+		l.flush()
+	}
+	c := s.record
+	if c == nil {
+		return
+	}
+	if ended {
+		s.meta.Ended = s.tap.Now().Add(s.offset).UTC()
+		for _, l := range s.lanes {
+			if t := l.newest(); !t.IsZero() {
+				s.meta.Ended = t.UTC()
+				break
+			}
+		}
+		c.setMeta(s.meta)
+	}
+	c.writer.Close()
+	r.counters.recordings.Add(-1)
+	meta, segments := c.snapshot()
+	size := int64(0)
+	for _, list := range segments {
+		size += sizeOf(list)
+	}
+	r.mu.Lock()
+	delete(r.running, meta.ID)
+	if ended {
+		r.ended[meta.ID] = &finished{meta: meta, size: size}
+	}
+	r.mu.Unlock()
+	if ended {
+		r.deps.Sink.End(meta.ID)
+	}
+	s.log.Info("recording has ended", "bytes", size)
+}
+
+// lane is one rendition.
+type lane struct {
+	*output
+	track uint64 // that feeds it; 0: none does
+	video *frame.Assembler
+	sound *frame.Opus
+}
+
+// soundID is the rendition of sound as it comes.
+const soundID = "opus"
+
+func laneID(t *sluice.Track) string {
+	if !t.Video {
+		return soundID
+	}
+	return "v" + t.RID
+}
