@@ -85,12 +85,12 @@ func nodeOn(t testing.TB, w *netwire.Wire, settings ...string) *running {
 }
 
 // farBrowser starts a Chromium at the far end of a wire.
-func farBrowser(t testing.TB, w *netwire.Wire) *tab {
+func farBrowser(t testing.TB, w *netwire.Wire, flags ...chromedp.ExecAllocatorOption) *tab {
 	t.Helper()
-	b := newBrowser(t, chromedp.ModifyCmdFunc(func(cmd *exec.Cmd) {
+	b := newBrowser(t, append(flags, chromedp.ModifyCmdFunc(func(cmd *exec.Cmd) {
 		inside := exec.Command("ip", append([]string{"netns", "exec", w.Namespace, cmd.Path}, cmd.Args[1:]...)...)
 		cmd.Path, cmd.Args, cmd.Err = inside.Path, inside.Args, inside.Err
-	}))
+	}))...)
 	b.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		_, err := cdp.Call(ctx, target, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: observer})
 		return err
@@ -119,7 +119,7 @@ window.seen = {gap: 0, pictures: 0, last: 0, start(video) {
     if (s.type === 'inbound-rtp' && s.kind === 'video') Object.assign(out, {
       decoded: s.framesDecoded, delay: 1000 * s.jitterBufferDelay / s.jitterBufferEmittedCount, dropped: s.framesDropped, freezes: s.freezeCount, frozen: s.totalFreezesDuration,
       height: s.frameHeight, lost: s.packetsLost, packets: s.packetsReceived, bytes: s.bytesReceived, nacks: s.nackCount, plis: s.pliCount,
-      repaired: s.retransmittedPacketsReceived, repairedBytes: s.retransmittedBytesReceived,
+      repaired: s.retransmittedPacketsReceived, fec: s.fecPacketsReceived || 0, repairedBytes: s.retransmittedBytesReceived,
     });
     if (s.type === 'inbound-rtp' && s.kind === 'audio') Object.assign(out, {
       audioLost: s.packetsLost, concealed: s.concealedSamples, sound: s.totalSamplesReceived,
@@ -145,6 +145,7 @@ type sight struct {
 	PLIs          int
 	Repaired      int
 	RepairedBytes int
+	FEC           int // repair packets
 	AudioLost     int
 	Concealed     float64 // samples of sound that were made up
 	Sound         float64 // samples of sound

@@ -25,6 +25,8 @@ type Config struct {
 	Wait     bool          // watching a stream that nobody publishes waits instead of failing
 	Takeover bool          // a new publisher replaces a live one
 
+	FlexFEC bool // repair packets for video, from publishers and to viewers that offer them
+
 	// What viewers are asked to wait before they show a picture, where their
 	// publisher does not say; off while PlayoutDelayMax is 0.
 	PlayoutDelayMin, PlayoutDelayMax time.Duration

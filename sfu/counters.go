@@ -24,6 +24,7 @@ type Counters struct {
 	Resent               uint64        // packets sent again in answer to NACK
 	NACKsIn, NACKsOut    uint64        // packets that viewers asked for, and that we asked publishers for
 	PLIsIn, PLIsOut      uint64        // from viewers, to publishers
+	RepairsOut           uint64        // repair packets to viewers
 	Restored             uint64        // packets of publishers that were lost and made again from redundancy
 
 	SwitchesChosen uint64 // layer switches that a viewer asked for
@@ -44,12 +45,12 @@ type Counters struct {
 
 // counters are the live form of Counters.
 type counters struct {
-	packetsIn, bytesIn, packetsOut, bytesOut                      [kinds]atomic.Uint64
-	padding, resent, nacksIn, nacksOut, plisIn, plisOut, restored atomic.Uint64
-	switchesChosen, switchesAuto                                  atomic.Uint64
-	overrun, late, malformed, duplicate, resendRefused            atomic.Uint64
-	commandsDropped, sessionsFailed, unsealed                     atomic.Uint64
-	publishers, viewers, pending                                  atomic.Int64
+	packetsIn, bytesIn, packetsOut, bytesOut                               [kinds]atomic.Uint64
+	padding, resent, nacksIn, nacksOut, plisIn, plisOut, restored, repairs atomic.Uint64
+	switchesChosen, switchesAuto                                           atomic.Uint64
+	overrun, late, malformed, duplicate, resendRefused                     atomic.Uint64
+	commandsDropped, sessionsFailed, unsealed                              atomic.Uint64
+	publishers, viewers, pending                                           atomic.Int64
 }
 
 func load(c *[kinds]atomic.Uint64) [kinds]uint64 {
@@ -63,7 +64,7 @@ func (s *SFU) Counters() Counters {
 		PacketsIn: load(&c.packetsIn), BytesIn: load(&c.bytesIn),
 		PacketsOut: load(&c.packetsOut), BytesOut: load(&c.bytesOut), Padding: c.padding.Load(),
 		Resent: c.resent.Load(), NACKsIn: c.nacksIn.Load(), NACKsOut: c.nacksOut.Load(),
-		PLIsIn: c.plisIn.Load(), PLIsOut: c.plisOut.Load(), Restored: c.restored.Load(),
+		PLIsIn: c.plisIn.Load(), PLIsOut: c.plisOut.Load(), Restored: c.restored.Load(), RepairsOut: c.repairs.Load(),
 		SwitchesChosen: c.switchesChosen.Load(), SwitchesAuto: c.switchesAuto.Load(),
 		DroppedOverrun: c.overrun.Load(), DroppedLate: c.late.Load(),
 		DroppedMalformed: c.malformed.Load(), DroppedDuplicate: c.duplicate.Load(),

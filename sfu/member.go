@@ -19,6 +19,7 @@ func newMember(v *Viewer, w wire, want sluice.LayerChoice, now int64) *member {
 func (m *member) received(now int64) {
 	if m.video != nil {
 		m.video.delay.confirm(m.reception.highest)
+		m.video.track.guard(m.reception.loss, now)
 	}
 	if m.audio != nil {
 		m.audio.endure(m.reception.loss, now)

@@ -27,6 +27,7 @@ const (
 type terms struct {
 	feedback   []string // values of a=rtcp-fb
 	extensions []string // URIs of header extensions
+	flexfec    bool     // repair packets for video
 }
 
 // termsFor returns what suits a session. Transport-wide feedback costs more than
@@ -102,6 +103,9 @@ func (o *offered) mediaEngine(t terms, r role, layers []*layer) (*webrtc.MediaEn
 		codecs := offeredCodecs(m, t.feedback)
 		if r == viewing {
 			codecs = onePerCodec(codecs, layers)
+		}
+		if t.flexfec && len(codecs) > 0 {
+			codecs = append(codecs, offeredFlexFEC(parseFormats(m), m.MediaName.Media)...)
 		}
 		if len(codecs) == 0 {
 			return nil, sluice.Errorf(sluice.CodeUnprocessable, "the %s section offers no codec that is supported here", m.MediaName.Media)
@@ -298,17 +302,18 @@ func parseRTPMap(pt, value string) (format, bool) {
 
 // publisherInterceptors report to a publisher what arrived. Lost packets are
 // asked for by the readers. Viewers have none: their shard does all the work.
-func publisherInterceptors() (*interceptor.Registry, error) {
+func publisherInterceptors() (*interceptor.Registry, *keeping, error) {
 	registry := &interceptor.Registry{}
 	receiver, err := report.NewReceiverInterceptor()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	sender, err := twcc.NewSenderInterceptor()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	registry.Add(receiver)
-	registry.Add(sender)
-	return registry, nil
+	arrivals := &keeping{Factory: sender}
+	registry.Add(arrivals)
+	return registry, arrivals, nil
 }

@@ -34,9 +34,10 @@ type Publisher struct {
 	repairs  chan repair
 	rtt      atomic.Int64 // to the publisher, nanoseconds; 0 until known
 
-	mu     sync.Mutex
-	layers []*layer
-	ended  bool // no more readers
+	mu      sync.Mutex
+	layers  []*layer
+	mending []*webrtc.RTPReceiver // of repair packets
+	ended   bool                  // no more readers
 }
 
 // newPublisher answers the offer. The publisher is not attached to its stream
@@ -61,7 +62,13 @@ func newPublisher(ctx context.Context, st *stream, o sluice.Offer) (*Publisher, 
 func (p *Publisher) end() {
 	p.mu.Lock()
 	p.ended = true
+	mending := p.mending
 	p.mu.Unlock()
+	for _, repairs := range mending {
+		if err := repairs.Stop(); err != nil {
+			p.log.Debug("end of repair packets", "err", err)
+		}
+	}
 	p.stream.detach(p)
 }
 
@@ -78,6 +85,9 @@ func (p *Publisher) track(track *webrtc.TrackRemote, receiver *webrtc.RTPReceive
 	r := &reader{layer: l, sfu: p.sfu, wake: p.stream.wake, delayID: extensionID(receiver.GetParameters().HeaderExtensions, playoutDelayURI)}
 	if l.codec.Video() && takesNACK(track.Codec()) {
 		r.gaps, r.publisher = &lost.List{}, p
+	}
+	if l.codec.Video() && l.rid == "" {
+		p.mendable(r, receiver)
 	}
 	p.readers.Go(func() {
 		err := r.run(track)

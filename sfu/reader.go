@@ -33,6 +33,8 @@ type reader struct {
 	blocks  [red.MaxBlocks]red.Block // scratch of unpack
 	delayID uint8                    // header extension of the playout delay; 0: none
 
+	mender *mender // nil: without repair packets
+
 	unwrap  ring.Unwrapper
 	newest  uint64 // greatest sequence number so far
 	header  rtp.Header
@@ -49,7 +51,7 @@ type reader struct {
 // run reads until the track fails, which is how a session ends it.
 func (r *reader) run(track *webrtc.TrackRemote) error {
 	for {
-		n, _, err := track.Read(r.space())
+		n, attributes, err := track.Read(r.space())
 		if errors.Is(err, io.ErrShortBuffer) || errors.Is(err, webrtc.ErrCodecNotFound) { // too long, or of no payload type that was negotiated
 			r.sfu.counters.malformed.Add(1)
 			continue
@@ -57,7 +59,14 @@ func (r *reader) run(track *webrtc.TrackRemote) error {
 		if err != nil {
 			return err
 		}
-		if r.take(n) {
+		if r.mender != nil {
+			r.mender.resent = attributes.Get(webrtc.AttributeRtxPayloadType) != nil
+		}
+		grown := r.take(n)
+		if r.mender != nil {
+			grown = r.mend() || grown
+		}
+		if grown {
 			r.tell()
 		}
 	}
@@ -95,6 +104,9 @@ func (r *reader) take(n int) bool {
 		return false
 	}
 	r.slab = r.slab[n:]
+	if r.mender != nil {
+		r.mender.remember(&r.header, raw)
+	}
 	if r.layer.red.red != 0 && r.header.PayloadType == r.layer.red.red {
 		if payload, ok = r.unpack(seq, payload, now); !ok {
 			r.sfu.counters.malformed.Add(1)

@@ -43,6 +43,7 @@ type session struct {
 	api      *webrtc.API
 	pc       *webrtc.PeerConnection
 	offer    *offered
+	arrivals *keeping  // tells a publisher what has come; nil of viewers
 	keys     *dtlsKeys // nil when the shard cannot encrypt itself
 	answer   string
 	role     role
@@ -67,13 +68,15 @@ func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*ses
 	if err != nil {
 		return nil, err
 	}
+	t.flexfec = s.cfg.FlexFEC && (r == viewing || !parsed.simulcast())
 	engine, err := parsed.mediaEngine(t, r, layers)
 	if err != nil {
 		return nil, err
 	}
 	registry := &interceptor.Registry{}
+	var arrivals *keeping
 	if r == publishing {
-		if registry, err = publisherInterceptors(); err != nil {
+		if registry, arrivals, err = publisherInterceptors(); err != nil {
 			return nil, err
 		}
 	}
@@ -100,7 +103,7 @@ func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*ses
 	}
 	id := randomID()
 	ses := &session{
-		id: id, identity: o.Grant.Identity, since: time.Now(), remote: o.Remote, sfu: s, api: api, pc: pc, offer: parsed, keys: keys,
+		id: id, identity: o.Grant.Identity, since: time.Now(), remote: o.Remote, sfu: s, api: api, pc: pc, offer: parsed, keys: keys, arrivals: arrivals,
 		log:    s.log.With("stream", o.Stream, "session", id),
 		role:   r,
 		ending: make(chan struct{}), done: make(chan struct{}),

@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-live/sluice/sfu/internal/choice"
 	"github.com/sluice-live/sluice/sfu/internal/egress"
 	"github.com/sluice-live/sluice/sfu/internal/estimate"
+	"github.com/sluice-live/sluice/sfu/internal/flexfec"
 	"github.com/sluice-live/sluice/sfu/internal/rewrite"
 	"github.com/sluice-live/sluice/sfu/internal/ring"
 )
@@ -49,12 +50,14 @@ type shard struct {
 
 	packets, bytes [kinds]uint64 // since the last flush to the SFU's counters
 	late, padding  uint64
-	now            int64 // of this round
-	kept           int64 // when it last kept house
-	probing        bool  // what is sent now belongs to a probe
-	changed        bool  // a report has changed what a viewer gets
+	repaired       uint64 // repair packets sent
+	now            int64  // of this round
+	kept           int64  // when it last kept house
+	probing        bool   // what is sent now belongs to a probe
+	changed        bool   // a report has changed what a viewer gets
 	patched, rtx   [maxPacket + 2]byte
 	header         [maxHeader]byte
+	repair         [maxPacket + flexfec.HeaderBytes]byte
 	batch          *egress.Batch
 }
 
@@ -242,6 +245,8 @@ func (sh *shard) flush() {
 	}
 	c.late.Add(sh.late)
 	c.padding.Add(sh.padding)
+	c.repairs.Add(sh.repaired)
+	sh.repaired = 0
 	sh.packets, sh.bytes, sh.late, sh.padding = [kinds]uint64{}, [kinds]uint64{}, 0, 0
 	for _, m := range sh.members[:min(1, len(sh.members))] {
 		if m.video != nil && m.video.current != nil {

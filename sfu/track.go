@@ -19,10 +19,13 @@ type track struct {
 	ssrc    uint32
 	rtxSSRC uint32 // 0: not negotiated
 	formats []trackFormat
-	twccID  uint8 // header extension of transport-wide sequence numbers; 0: none
-	delayID uint8 // and of the playout delay
+	twccID  uint8  // header extension of transport-wide sequence numbers; 0: none
+	delayID uint8  // and of the playout delay
+	fecSSRC uint32 // of repair packets; 0: not negotiated
+	fecPT   uint8
+	shield  *shield // makes repair packets; nil: not now
 
-	media, rtx rollover // of the two SSRCs
+	media, rtx, fec rollover // of the SSRCs
 }
 
 // trackFormat is a negotiated payload type.
@@ -47,6 +50,8 @@ func (t *track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, e
 			rtx[apt] = uint8(p.PayloadType)
 		} else if pt, ok := repeats(p.SDPFmtpLine); ok && isRED(p.MimeType) {
 			repeating[pt] = uint8(p.PayloadType)
+		} else if isFlexFEC(p.MimeType) && t.kind == webrtc.RTPCodecTypeVideo {
+			t.fecSSRC, t.fecPT = uint32(ctx.SSRCForwardErrorCorrection()), uint8(p.PayloadType)
 		}
 	}
 	var first *webrtc.RTPCodecParameters
@@ -92,8 +97,11 @@ func (t *track) Kind() webrtc.RTPCodecType { return t.kind }
 
 // rollover returns the rollover counter of one of the track's SSRCs.
 func (t *track) rollover(ssrc uint32) *rollover {
-	if ssrc == t.rtxSSRC {
+	switch ssrc {
+	case t.rtxSSRC:
 		return &t.rtx
+	case t.fecSSRC:
+		return &t.fec
 	}
 	return &t.media
 }

@@ -114,6 +114,9 @@ func (w *directWire) write(sh *shard, t *track, h *rtp.Header, extras []extensio
 		return
 	}
 	sh.batch.Add(*w.to.Load(), len(sealed))
+	if t.shield != nil && h.SSRC == t.ssrc {
+		w.protect(sh, t, h, sh.header[:n], payload, numbered)
+	}
 }
 
 // maxHeader is the most bytes of a header that is sent.

@@ -45,6 +45,7 @@ type MediaConfig struct {
 	ICEServers []ICEServer `koanf:"ice_servers" help:"STUN and TURN servers handed to clients: URLs, or mappings of urls with username and credential, or with a TURN secret; comma-separated URLs in flags and environment"`
 	ICELite    bool        `koanf:"ice_lite" default:"false" help:"answer as an ICE-lite agent; every client must then reach an advertised address by itself"`
 	TCP        bool        `koanf:"tcp" default:"true" help:"accept ICE-TCP on the media port for networks that block UDP"`
+	FlexFEC    bool        `koanf:"flexfec" default:"false" help:"repair packets for video (flexfec-03), from publishers and to viewers that offer them: they help on long paths with losses and cost up to a fifth of the bit rate there"`
 
 	PlayoutDelayMin time.Duration `koanf:"playout_delay_min" default:"0s" help:"least time that players are asked to hold pictures back, where their publisher does not say"`
 	PlayoutDelayMax time.Duration `koanf:"playout_delay_max" default:"0s" help:"most time that they may hold pictures back, 40.95s at most; 0: players decide"`

@@ -44,6 +44,7 @@ func counts() []counted {
 		{"sluice_nack_total", nacks, in, func(c sfu.Counters) uint64 { return c.NACKsIn }},
 		{"sluice_nack_total", nacks, out, func(c sfu.Counters) uint64 { return c.NACKsOut }},
 		{"sluice_rtp_restored_total", "Packets of publishers that were lost and made again from redundancy.", in, func(c sfu.Counters) uint64 { return c.Restored }},
+		{"sluice_repair_packets_total", "FlexFEC repair packets sent to viewers.", out, func(c sfu.Counters) uint64 { return c.RepairsOut }},
 		{"sluice_rtx_packets_total", "Packets sent again to viewers.", out, func(c sfu.Counters) uint64 { return c.Resent }},
 		{"sluice_rtx_refused_total", "Packets asked for and not sent again: forgotten, or over the viewer's budget.", nil,
 			func(c sfu.Counters) uint64 { return c.ResendRefused }},

@@ -110,8 +110,8 @@ func (n *Node) openMedia() error {
 		Loopback:         isLoopback(c.HTTP.Addr) || isLoopback(c.Media.Addr),
 		HandshakeTimeout: c.Limits.HandshakeTimeout,
 		MaxPending:       c.Limits.PendingSessions, MaxPendingPerIP: c.Limits.PendingPerIP,
-		MaxViewers:      c.Stream.MaxViewers,
-		PlayoutDelayMin: c.Media.PlayoutDelayMin, PlayoutDelayMax: c.Media.PlayoutDelayMax,
+		MaxViewers: c.Stream.MaxViewers,
+		FlexFEC:    c.Media.FlexFEC, PlayoutDelayMin: c.Media.PlayoutDelayMin, PlayoutDelayMax: c.Media.PlayoutDelayMax,
 		Grace: c.Stream.Grace, Wait: c.Stream.Wait, Takeover: c.Stream.Takeover,
 	}, sfu.Deps{Log: n.log, JoinTime: join, ForwardDelay: delay})
 	if err != nil {

@@ -1,0 +1,134 @@
+//go:build linux
+
+package e2e
+
+import (
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/sluice-live/sluice/e2e/netwire"
+	"github.com/sluice-live/sluice/internal/client"
+	"github.com/sluice-live/sluice/internal/client/clips"
+)
+
+// total reads a counter of a node's metrics.
+func (r *running) total(t testing.TB, name string) float64 {
+	t.Helper()
+	resp, err := http.Get(r.Ops + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^` + name + `(?:\{[^}]*\})? (\S+)$`).FindSubmatch(text)
+	if found == nil {
+		t.Fatalf("no metric %s", name)
+	}
+	value, err := strconv.ParseFloat(string(found[1]), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// watching watches without asking for lost packets again, so that only repair
+// packets help.
+const watching = `
+	const pc = new RTCPeerConnection();
+	pc.addTransceiver('video', {direction: 'recvonly'});
+	const video = document.createElement('video');
+	video.muted = true; video.autoplay = true;
+	document.body.append(video);
+	pc.ontrack = (e) => { video.srcObject = new MediaStream([e.track]); };
+	const offer = await pc.createOffer();
+	await pc.setLocalDescription({type: 'offer', sdp: offer.sdp.replace(/a=rtcp-fb:\d+ nack\r\n/g, '')});
+	if (pc.iceGatheringState !== 'complete') await new Promise((done) => {
+		pc.onicegatheringstatechange = () => pc.iceGatheringState === 'complete' && done();
+	});
+	const answer = await fetch('/whep/demo', {method: 'POST', headers: {'Content-Type': 'application/sdp'}, body: pc.localDescription.sdp});
+	await pc.setRemoteDescription({type: 'answer', sdp: await answer.text()});
+`
+
+// TestRepairPacketsForAViewer: a browser on a path with losses gets repair
+// packets within their share of the video, and makes lost packets again.
+func TestRepairPacketsForAViewer(t *testing.T) {
+	const loss = 0.03
+	wire := openWire(t, netwire.Settings{Delay: oneWay})
+	frames := map[bool]int{}
+	for _, enabled := range []bool{false, true} {
+		n := nodeOn(t, wire, "media.flexfec="+strconv.FormatBool(enabled))
+		publisher := publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: pattern(t, clips.H264, false), KeyframesOnRequest: true})
+		n.live(t, "demo", 1)
+		b := farBrowser(t, wire)
+		b.open(n.URL + "/")
+		b.exec(watching)
+		see := func() sight { return eval[sight](b, "window.seen.read()") }
+		poll(t, pageTimeout, 100*time.Millisecond, "the picture plays", func() bool { return see().Decoded > 30 })
+		wire.Set(netwire.Settings{Delay: oneWay, Loss: loss})
+		poll(t, pageTimeout, 100*time.Millisecond, "loss is reported", func() bool {
+			v, err := viewerOf(t.Context(), n, "demo")
+			return err == nil && v.Loss > 0
+		})
+		before, until := see(), time.Now().Add(10*time.Second)
+		poll(t, pageTimeout, 100*time.Millisecond, "time to measure", func() bool { return time.Now().After(until) })
+		after := see()
+		wire.Set(netwire.Settings{Delay: oneWay})
+		repairs, media := after.FEC-before.FEC, after.Packets-before.Packets
+		frames[enabled] = after.Decoded - before.Decoded
+		t.Logf("repair packets %v: %d of them beside %d of video, of which %d were lost; %d frames", enabled, repairs, media, after.Lost-before.Lost, frames[enabled])
+		if enabled != (repairs > 0) || repairs > media/4 {
+			t.Errorf("%d repair packets beside %d of video", repairs, media)
+		}
+		if enabled != (n.total(t, "sluice_repair_packets_total") > 0) {
+			t.Error("the node counts other repair packets")
+		}
+		_ = publisher.Close()
+	}
+	if 2*frames[true] < 3*frames[false] {
+		t.Errorf("%d frames without and %d with repair packets", frames[false], frames[true])
+	}
+}
+
+// publishing publishes a drawn picture without layers.
+const publishing = `
+	const canvas = document.createElement('canvas');
+	canvas.width = 640; canvas.height = 360;
+	const draw = canvas.getContext('2d');
+	setInterval(() => {
+		for (let i = 0; i < 60; i++) {
+			draw.fillStyle = 'rgb(' + [0, 0, 0].map(() => Math.floor(256 * Math.random())) + ')';
+			draw.fillRect(640 * Math.random(), 360 * Math.random(), 80, 80);
+		}
+	}, 33);
+	const pc = new RTCPeerConnection();
+	window.publishing = pc;
+	pc.addTransceiver(canvas.captureStream(30).getVideoTracks()[0], {direction: 'sendonly'});
+	await pc.setLocalDescription();
+	if (pc.iceGatheringState !== 'complete') await new Promise((done) => {
+		pc.onicegatheringstatechange = () => pc.iceGatheringState === 'complete' && done();
+	});
+	const answer = await fetch('/whip/demo', {method: 'POST', headers: {'Content-Type': 'application/sdp'}, body: pc.localDescription.sdp});
+	await pc.setRemoteDescription({type: 'answer', sdp: await answer.text()});
+`
+
+// TestRepairPacketsOfAPublisher: what a browser's video loses on its way here is
+// made again from its repair packets.
+func TestRepairPacketsOfAPublisher(t *testing.T) {
+	wire := openWire(t, netwire.Settings{Delay: oneWay, Loss: 0.05})
+	n := nodeOn(t, wire, "media.flexfec=true")
+	b := farBrowser(t, wire, chromedp.Flag("force-fieldtrials", "WebRTC-FlexFEC-03-Advertised/Enabled/WebRTC-FlexFEC-03/Enabled/"))
+	b.open(n.URL + "/")
+	b.exec(publishing)
+	n.live(t, "demo", 1)
+	poll(t, 30*time.Second, 500*time.Millisecond, "packets are made again", func() bool { return n.total(t, "sluice_rtp_restored_total") > 20 })
+	t.Logf("%.0f packets made again, %.0f malformed or late", n.total(t, "sluice_rtp_restored_total"), n.total(t, `sluice_rtp_dropped_total`))
+}
