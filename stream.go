@@ -56,9 +56,21 @@ type Layer struct {
 	Codec     string  `json:"codec"` // as in SDP: "H264", "VP8", "VP9", "AV1", "H265"
 	Width     int     `json:"width"` // pixels; 0 until the first keyframe
 	Height    int     `json:"height"`
-	FrameRate float64 `json:"frameRate"` // measured frames per second
-	Bitrate   int     `json:"bitrate"`   // measured, bits per second
-	Active    bool    `json:"active"`    // packets arrived within the last second
+	FrameRate float64 `json:"frameRate"`                         // measured frames per second
+	Bitrate   int     `json:"bitrate"`                           // measured, bits per second
+	Active    bool    `json:"active"`                            // packets arrived within the last second
+	Points    []Point `json:"points,omitempty" nullable:"false"` // what can be had of it, the best first, when there is more than one
+}
+
+// Point is an operating point of a video encoding: its spatial and temporal layers up to
+// these. Rates are those of all of them together.
+type Point struct {
+	Spatial   int     `json:"spatial"`
+	Temporal  int     `json:"temporal"`
+	Width     int     `json:"width"`
+	Height    int     `json:"height"`
+	FrameRate float64 `json:"frameRate"`
+	Bitrate   int     `json:"bitrate"`
 }
 
 // Audio is a snapshot of a stream's audio.
@@ -74,6 +86,22 @@ type LayerChoice struct {
 	RID       string // exact layer; "" for automatic
 	MaxWidth  int    // pixels; 0: no limit
 	MaxHeight int
+
+	Spatial, Temporal       LayerID // exactly these
+	MaxSpatial, MaxTemporal LayerID
+}
+
+// LayerID is the number of a spatial or temporal layer, or no number.
+type LayerID struct {
+	N   int
+	Set bool
+}
+
+// Scale is the highest spatial and temporal layer of an encoding that a viewer
+// gets.
+type Scale struct {
+	Spatial  int `json:"spatial"`
+	Temporal int `json:"temporal"`
 }
 
 // Viewer is a snapshot of one viewer of a stream.
@@ -82,18 +110,20 @@ type Viewer struct {
 	Identity    string    `json:"identity,omitempty"`
 	Since       time.Time `json:"since"`
 	Connected   bool      `json:"connected"`
-	Layer       string    `json:"layer"`          // rid that is forwarded now
-	Target      string    `json:"target"`         // rid that it waits for; equal to Layer when settled
-	Pinned      bool      `json:"pinned"`         // the viewer chose the layer itself
-	Reason      string    `json:"reason"`         // why the viewer is at its layer
-	Estimate    int       `json:"estimate"`       // bits per second that reach it; 0: not measured
-	EstimateBy  string    `json:"estimateBy"`     // "transport-cc", "remb", "loss" or ""
-	Waiting     string    `json:"waiting"`        // why no video flows: "", "keyframe", "publisher", "codec"
-	PacketsSent uint64    `json:"packetsSent"`    // RTP, retransmissions included
-	BytesSent   uint64    `json:"bytesSent"`      // RTP header and payload
-	Resent      uint64    `json:"packetsResent"`  // in answer to NACK
-	Dropped     uint64    `json:"packetsDropped"` // skipped to catch up
-	NACKs       uint64    `json:"nacks"`          // sequence numbers asked for
+	Layer       string    `json:"layer"`            // rid that is forwarded now
+	Target      string    `json:"target"`           // rid that it waits for; equal to Layer when settled
+	Now         *Scale    `json:"now,omitempty"`    // spatial and temporal layers that are forwarded; absent when there are none
+	Wanted      *Scale    `json:"wanted,omitempty"` // and those that it waits for
+	Pinned      bool      `json:"pinned"`           // the viewer chose the layer itself
+	Reason      string    `json:"reason"`           // why the viewer is at its layer
+	Estimate    int       `json:"estimate"`         // bits per second that reach it; 0: not measured
+	EstimateBy  string    `json:"estimateBy"`       // "transport-cc", "remb", "loss" or ""
+	Waiting     string    `json:"waiting"`          // why no video flows: "", "keyframe", "publisher", "codec"
+	PacketsSent uint64    `json:"packetsSent"`      // RTP, retransmissions included
+	BytesSent   uint64    `json:"bytesSent"`        // RTP header and payload
+	Resent      uint64    `json:"packetsResent"`    // in answer to NACK
+	Dropped     uint64    `json:"packetsDropped"`   // skipped to catch up
+	NACKs       uint64    `json:"nacks"`            // sequence numbers asked for
 	PLIs        uint64    `json:"plis"`
 	Loss        float64   `json:"loss"`     // fraction, last receiver report
 	JitterMS    float64   `json:"jitterMs"` // last receiver report

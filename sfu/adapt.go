@@ -5,8 +5,12 @@ import (
 
 	"github.com/pion/rtp"
 
+	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/sfu/internal/choice"
+	"github.com/sluice-live/sluice/sfu/internal/codec"
 	"github.com/sluice-live/sluice/sfu/internal/estimate"
+	"github.com/sluice-live/sluice/sfu/internal/extension"
+	"github.com/sluice-live/sluice/sfu/internal/thin"
 )
 
 const (
@@ -27,28 +31,68 @@ const (
 	resendReserved = 5
 	// probePackets is how many recent packets a probe repeats in turn.
 	probePackets = 16
+	// A picture is jerky below smoothFrameRate, unless that is more than
+	// jerkyShare of all its frames: then a smaller picture is chosen rather than
+	// fewer frames.
+	smoothFrameRate = 14
+	jerkyShare      = 0.8
 )
 
 // menu is what all viewers of a shard choose from.
 type menu struct {
 	video  []*layer // ranked
-	layers []choice.Layer
+	dishes []dish
+	layers []choice.Layer // of the same index
 	audio  *layer
+}
+
+// dish is a layer, or one operating point of it.
+type dish struct {
+	layer *layer
+	point thin.Point
 }
 
 // read takes in what a publisher sends now.
 func (c *menu) read(src *sources, now int64) {
 	c.audio = src.audio
 	c.video = ranked(src.video)
-	c.layers = c.layers[:0]
-	for _, l := range c.video {
-		_, key := l.keyframe()
+	c.layers, c.dishes = c.layers[:0], c.dishes[:0]
+	for i, l := range c.video {
+		key := l.gop.Load() != 0 // it may have left the ring: another can be asked for
 		w, h := l.dimensions()
-		c.layers = append(c.layers, choice.Layer{
-			RID: l.rid, Width: w, Height: h, Bitrate: l.bitrate(), Active: l.active(now), Keyframe: key,
-		})
+		one := choice.Layer{RID: l.rid, Width: w, Height: h, Bitrate: l.bitrate(), Active: l.active(now), Keyframe: key}
+		points := l.scale()
+		if len(points) == 0 {
+			c.layers, c.dishes = append(c.layers, one), append(c.dishes, dish{l, thin.Whole()})
+			continue
+		}
+		last := i == len(c.video)-1
+		for _, p := range points {
+			one.Spatial, one.Temporal, one.Scaled = int(p.Spatial), int(p.Temporal), true
+			one.Width, one.Height = l.sizeOf(p.Spatial)
+			one.Bitrate = p.bitrate
+			one.Jerky = p.frameRate < smoothFrameRate && p.frameRate < points[0].frameRate*jerkyShare && (!last || p.Spatial > 0)
+			one.Partial = l.codec == codec.AV1 && p.Spatial < points[0].Spatial
+			c.layers, c.dishes = append(c.layers, one), append(c.dishes, dish{l, aimAt(p.Point, points[0].Point)})
+		}
 	}
 }
+
+// aimAt is what to forward for an operating point: a layer that is the top one
+// now does not limit.
+func aimAt(p, top thin.Point) thin.Point {
+	whole := thin.Whole()
+	if p.Spatial == top.Spatial {
+		p.Spatial = whole.Spatial
+	}
+	if p.Temporal == top.Temporal {
+		p.Temporal = whole.Temporal
+	}
+	return p
+}
+
+// choices reports whether there is anything to choose.
+func (c *menu) choices() bool { return len(c.dishes) > 1 }
 
 // choose decides which layers a viewer gets. A stream without a publisher
 // leaves what was wanted as it is: nothing comes, and the next publisher's
@@ -62,7 +106,7 @@ func (m *member) choose(c *menu, now int64) {
 	}
 	facts := choice.Facts{
 		Now: time.Duration(now), Layers: c.layers,
-		Limits: choice.Limits{RID: m.want.RID, MaxWidth: m.want.MaxWidth, MaxHeight: m.want.MaxHeight},
+		Limits: m.limits(),
 	}
 	var path estimate.State
 	if m.estimate != nil {
@@ -105,12 +149,24 @@ func paceFor(index int, f choice.Facts, path estimate.State) int {
 // change makes the layer at index the wanted one. One that is left for a
 // smaller one because the path is full stops at once.
 func (m *member) change(c *menu, index int, queue time.Duration, now int64) {
-	next := c.video[index]
+	next := c.dishes[index].layer
 	if old := m.video.current; old != nil && old != next && queue > dropQueue && next.bitrate() < old.bitrate() {
 		hold(&m.video.current, nil)
 	}
 	m.video.chosen = m.want.RID != ""
+	m.video.aim(c.dishes[index].point)
 	m.video.want(next, now)
+}
+
+// limits are what the viewer asks for, and what it can show.
+func (m *member) limits() choice.Limits {
+	id := func(l sluice.LayerID) choice.ID { return choice.ID(l) }
+	w := &m.want
+	return choice.Limits{
+		RID: w.RID, MaxWidth: w.MaxWidth, MaxHeight: w.MaxHeight,
+		Spatial: id(w.Spatial), Temporal: id(w.Temporal), MaxSpatial: id(w.MaxSpatial), MaxTemporal: id(w.MaxTemporal),
+		Complete: m.video.track.dependencyID == 0,
+	}
 }
 
 // stop lets go of the layers of a viewer that has left.
@@ -153,10 +209,12 @@ func (o *outlet) pad(sh *shard) int {
 	if last, ok := o.line.Last(); ok {
 		h.Timestamp = last.Timestamp
 	}
+	var extras []extension.Element
 	if o.current != nil && o.cursor > 0 {
 		if p := o.current.ring.At(o.cursor - 1 - min(o.resend.turn%probePackets, o.cursor-1)); p != nil {
 			if repeated, ts, ok := o.repeat(sh, p); ok {
 				payload, h.Timestamp = repeated, ts
+				extras = o.dependency(sh, o.line.Current(), p, nil)
 			}
 		}
 	}
@@ -166,7 +224,7 @@ func (o *outlet) pad(sh *shard) int {
 		payload[maxPadding-1] = maxPadding
 		h.Padding = true
 	}
-	o.wire.write(sh, o.track, h, nil, payload)
+	o.wire.write(sh, o.track, h, extras, payload)
 	o.count(sh, Video, len(payload))
 	sh.padding += rtpHeaderBytes + uint64(len(payload))
 	return rtpHeaderBytes + len(payload)

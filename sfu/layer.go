@@ -40,6 +40,10 @@ type layer struct {
 
 	packets, bytes, frames atomic.Uint64
 	rate                   atomic.Pointer[flow]
+
+	// Of spatial and temporal layers, when packets tell of them.
+	cells [codec.MaxSpatial][codec.MaxTemporal]cell
+	sizes [codec.MaxSpatial]atomic.Uint64 // as size
 }
 
 // flow is what was measured over the last second.
@@ -49,6 +53,10 @@ type flow struct {
 	bitrate                int    // bits per second
 	typical                int    // the same, evened out over groups of pictures
 	frameRate              float64
+
+	cells  cells // totals
+	rates  [codec.MaxSpatial][codec.MaxTemporal]int
+	points []point // the best first; nil when there is only one
 }
 
 // kind is the index of counters.
@@ -89,7 +97,7 @@ func (l *layer) askKeyframe(now int64) {
 
 // measure computes rates from the totals, once a second.
 func (l *layer) measure(now int64) {
-	r := &flow{at: now, packets: l.packets.Load(), bytes: l.bytes.Load(), frames: l.frames.Load()}
+	r := &flow{at: now, packets: l.packets.Load(), bytes: l.bytes.Load(), frames: l.frames.Load(), cells: l.snapshot()}
 	if last := l.rate.Load(); last != nil && now > last.at {
 		seconds := float64(now-last.at) / 1e9
 		r.bitrate = int(float64(r.bytes-last.bytes) * 8 / seconds)
@@ -98,6 +106,8 @@ func (l *layer) measure(now int64) {
 		if last.typical > 0 {
 			r.typical = last.typical + (r.bitrate-last.typical)/typicalOver
 		}
+		r.rates = last.rates
+		r.points = l.points(&r.cells, &last.cells, &r.rates, seconds)
 	}
 	l.rate.Store(r)
 }
@@ -113,6 +123,7 @@ func (l *layer) video(now int64) sluice.Layer {
 	out.Width, out.Height = l.dimensions()
 	if r := l.rate.Load(); r != nil && out.Active {
 		out.Bitrate, out.FrameRate = r.bitrate, r.frameRate
+		out.Points = l.described()
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/sfu/internal/thin"
 )
 
 func newMember(v *Viewer, w wire, want sluice.LayerChoice, now int64) *member {
@@ -58,9 +59,29 @@ func (m *member) snapshot() sluice.Viewer {
 		}
 		if o.wanted != nil {
 			out.Target = o.wanted.rid
+			out.Now, out.Wanted = o.scales()
 		}
 	}
 	return out
+}
+
+// scales tells the spatial and temporal layers that are forwarded and wanted; nil
+// for none.
+func (o *outlet) scales() (now, wanted *sluice.Scale) {
+	scale := func(l *layer, p thin.Point) *sluice.Scale {
+		points := l.scale()
+		if len(points) == 0 {
+			return nil
+		}
+		return &sluice.Scale{
+			Spatial:  int(min(p.Spatial, points[0].Spatial)),
+			Temporal: int(min(p.Temporal, points[0].Temporal)),
+		}
+	}
+	if o.current != nil {
+		now = scale(o.current, o.thin.Now())
+	}
+	return now, scale(o.wanted, o.point)
 }
 
 // waiting says why no video flows, "" when it does.

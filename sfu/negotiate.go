@@ -38,7 +38,7 @@ func termsFor(r role, layered bool) terms {
 	case r == publishing:
 		return terms{
 			feedback:   []string{"nack", "nack pli", "ccm fir", "transport-cc"},
-			extensions: []string{sdp.SDESMidURI, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI, sdp.TransportCCURI, playoutDelayURI},
+			extensions: []string{sdp.SDESMidURI, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI, sdp.TransportCCURI, playoutDelayURI, codec.DependencyURI},
 		}
 	case layered:
 		return terms{

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-live/sluice/sfu/internal/rewrite"
 	"github.com/sluice-live/sluice/sfu/internal/ring"
+	"github.com/sluice-live/sluice/sfu/internal/thin"
 )
 
 const (
@@ -36,6 +37,8 @@ type outlet struct {
 	track  *track
 	wire   wire
 	line   rewrite.Timeline[*layer]
+	thin   thin.Filter
+	point  thin.Point // to be forwarded of wanted
 	header rtp.Header
 	resend resender
 	delay  playoutDelay
@@ -62,6 +65,7 @@ type outlet struct {
 		arrival   int64
 	}
 
+	filled                  bool                             // padding was sent in the place of a packet
 	packets, bytes, dropped uint64                           // all that was sent, and what was skipped
 	reported                struct{ packets, octets uint32 } // of the RTP stream itself
 }
@@ -79,6 +83,9 @@ func (o *outlet) want(l *layer, now int64) {
 	}
 	o.from = l.ring.Head()
 }
+
+// aim sets the operating point of the wanted layer.
+func (o *outlet) aim(p thin.Point) { o.point = p }
 
 // hold points slot at l and keeps the layers' count of watchers.
 func hold(slot **layer, l *layer) {
@@ -98,6 +105,16 @@ func (o *outlet) forward(sh *shard, now int64) (backlog bool) {
 	}
 	if o.current == nil {
 		return false
+	}
+	if o.current == o.wanted && o.point != o.thin.Goal() {
+		if o.newest.layer == o.current {
+			o.thin.Aim(o.point, o.newest.timestamp)
+		} else {
+			o.thin.Start(o.point) // nothing of it has been sent
+		}
+	}
+	if o.thin.Waits() {
+		o.current.askKeyframe(now)
 	}
 	r := o.current.ring
 	head := r.Head()
@@ -209,8 +226,9 @@ func (o *outlet) begin(sh *shard, l *layer, index uint64) {
 	o.line.Begin(l, rewrite.Start{
 		First:      rewrite.Packet{Seq: firstSeq(l.ring, first), Timestamp: first.Timestamp},
 		Edge:       rewrite.Packet{Seq: edge.Seq, Timestamp: edge.Timestamp},
-		Descriptor: first.Descriptor, Elapsed: o.elapsed(l, edge),
+		Descriptor: first.Descriptor, Frame: first.Frame.Number, Elapsed: o.elapsed(l, edge),
 	})
+	o.thin.Start(o.point)
 	if o.current != nil && o.current != l {
 		o.countSwitch(sh)
 	}
@@ -266,8 +284,20 @@ func (o *outlet) elapsed(l *layer, edge *ring.Packet) uint32 {
 
 // send forwards one packet of the current layer under the viewer's numbers.
 func (o *outlet) send(sh *shard, p *ring.Packet) {
-	piece := o.line.Current()
-	out, ok := piece.Map(rewrite.Packet{Seq: p.Seq, Timestamp: p.Timestamp})
+	in := rewrite.Packet{Seq: p.Seq, Timestamp: p.Timestamp}
+	marker := p.Marker
+	if !o.thin.Asleep() {
+		v := o.thin.Next(&p.Frame, p.Timestamp)
+		if !v.Keep {
+			o.leave(sh, in, v)
+			return
+		}
+		if v.Joined {
+			o.line.Join(p.Seq)
+		}
+		marker = marker || v.Marker
+	}
+	out, ok := o.line.Map(in)
 	if !ok {
 		o.dropped++
 		sh.late++
@@ -275,18 +305,23 @@ func (o *outlet) send(sh *shard, p *ring.Packet) {
 	}
 	h := &o.header
 	h.Version, h.SSRC, h.PayloadType = 2, o.track.ssrc, o.format.pt
-	h.Marker, h.SequenceNumber, h.Timestamp = p.Marker, uint16(out.Seq), out.Timestamp
-	payload := sh.payload(piece, p)
+	h.Marker, h.SequenceNumber, h.Timestamp = marker, uint16(out.Seq), out.Timestamp
+	piece := o.line.Current()
+	payload := sh.payload(piece, out.Left, p)
 	if p.Redundant != nil {
 		if repeated := o.redundant(sh, p); repeated != nil {
 			h.PayloadType, payload = o.format.red, repeated
 		}
 	}
-	o.wire.write(sh, o.track, h, o.extras(sh, out.Seq), payload)
+	extras := o.extras(sh, out.Seq)
+	if p.Dependency != nil {
+		extras = o.dependency(sh, piece, p, extras)
+	}
+	o.wire.write(sh, o.track, h, extras, payload)
 	if last, sent := o.line.Last(); !sent || out.Seq > last.Seq {
 		o.newest.layer, o.newest.timestamp, o.newest.arrival = o.current, p.Timestamp, p.Arrival
 	}
-	o.line.Sent(out, &p.Descriptor)
+	o.line.Sent(out, &p.Descriptor, p.Frame.Number)
 	o.count(sh, o.current.kind(), len(payload))
 	if o.pace > 0 {
 		o.clear = max(o.clear, sh.now) + int64(rtpHeaderBytes+len(payload))*8*int64(time.Second)/int64(o.pace)

@@ -83,6 +83,7 @@ func (p *Publisher) track(track *webrtc.TrackRemote, receiver *webrtc.RTPReceive
 	}
 	p.log.Info("track", "layer", l.rid, "codec", l.codec.String(), "ssrc", l.ssrc)
 	r := &reader{layer: l, sfu: p.sfu, wake: p.stream.wake, delayID: extensionID(receiver.GetParameters().HeaderExtensions, playoutDelayURI)}
+	r.dependencyID = extensionID(receiver.GetParameters().HeaderExtensions, codec.DependencyURI)
 	if l.codec.Video() && takesNACK(track.Codec()) {
 		r.gaps, r.publisher = &lost.List{}, p
 	}

@@ -32,6 +32,8 @@ type reader struct {
 
 	blocks  [red.MaxBlocks]red.Block // scratch of unpack
 	delayID uint8                    // header extension of the playout delay; 0: none
+	dependencies
+	pictures uint16 // picture id, extended to 16 bits
 
 	mender *mender // nil: without repair packets
 
@@ -121,7 +123,7 @@ func (r *reader) take(n int) bool {
 	if r.delayID != 0 {
 		r.layer.noteDelay(r.header.GetExtension(r.delayID))
 	}
-	p.Descriptor, _ = r.layer.codec.Descriptor(payload)
+	r.place(p)
 	p.Redundant = r.redundant(p, now)
 	r.note(p, now)
 	r.layer.ring.Put(p)
@@ -184,14 +186,15 @@ func (r *reader) note(p *ring.Packet, now int64) {
 		r.frame, r.frameIndex, r.frameKey = p.Timestamp, l.ring.Head(), false
 		l.frames.Add(1)
 	}
-	if p.Timestamp == r.frame && l.codec.Video() && l.codec.Keyframe(p.Payload) {
+	if p.Timestamp == r.frame && p.Frame.Key {
 		if !r.frameKey {
 			r.frameKey = true
 			l.keyframes.arrived(now)
 		}
-		if w, h, ok := l.codec.Size(p.Payload); ok {
-			l.size.Store(uint64(w)<<32 | uint64(h))
-		}
+		l.noteSizes(p)
+	}
+	if p.Frame.Layered {
+		l.cells[p.Frame.Spatial][p.Frame.Temporal].add(p)
 	}
 	l.packets.Add(1)
 	l.bytes.Add(uint64(len(p.Payload)))

@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/pion/rtp"
@@ -80,7 +81,7 @@ func (r *resender) exhausted(seq uint16, rtt, now int64) bool {
 // again answers a NACK for one of the viewer's sequence numbers: on the RTX
 // stream when it was negotiated (RFC 4588), else in place.
 func (o *outlet) again(sh *shard, seq uint16, rtt, now int64) bool {
-	piece, source, ok := o.line.Find(seq)
+	piece, source, left, ok := o.line.Find(seq)
 	if !ok {
 		return false
 	}
@@ -91,25 +92,25 @@ func (o *outlet) again(sh *shard, seq uint16, rtt, now int64) bool {
 	if p == nil {
 		return false
 	}
-	out, ok := piece.Map(rewrite.Packet{Seq: p.Seq, Timestamp: p.Timestamp})
 	format := o.track.format(piece.Source)
 	if piece.Source == o.current && (o.resend.exhausted(seq, rtt, now) || piece.Starts(source) && o.hidesLoss()) {
 		o.current.askKeyframe(now)
 	}
-	if !ok || format == nil || !o.resend.allow(seq, len(p.Payload), rtt, now) {
+	rtx := format != nil && o.track.rtxSSRC != 0 && format.rtx != 0
+	if format == nil || !o.repeatable(p, rtx, piece.Source == o.current) || !o.resend.allow(seq, len(p.Payload), rtt, now) {
 		return false
 	}
 	h := &o.resend.header
-	*h = rtp.Header{Version: 2, Marker: p.Marker, Timestamp: out.Timestamp}
-	payload := sh.payload(piece, p)
-	if o.track.rtxSSRC != 0 && format.rtx != 0 {
+	*h = rtp.Header{Version: 2, Marker: p.Marker || o.thin.Marks(&p.Frame), Timestamp: piece.Time(rewrite.Packet{Seq: p.Seq, Timestamp: p.Timestamp})}
+	payload := sh.payload(piece, left, p)
+	if rtx {
 		h.SSRC, h.PayloadType, h.SequenceNumber = o.track.rtxSSRC, format.rtx, o.resend.seq
 		o.resend.seq++
 		payload = sh.retransmission(seq, payload)
 	} else {
 		h.SSRC, h.PayloadType, h.SequenceNumber = o.track.ssrc, format.pt, seq
 	}
-	o.wire.write(sh, o.track, h, nil, payload)
+	o.wire.write(sh, o.track, h, o.dependency(sh, piece, p, nil), payload)
 	o.count(sh, Video, len(payload))
 	return true
 }
@@ -124,10 +125,16 @@ func (o *outlet) hidesLoss() bool {
 // repeat returns a packet of the current piece as RTX payload, with its
 // timestamp. ok is false when the viewer has not been sent it.
 func (o *outlet) repeat(sh *shard, p *ring.Packet) (payload []byte, timestamp uint32, ok bool) {
-	piece := o.line.Current()
-	out, ok := piece.Map(rewrite.Packet{Seq: p.Seq, Timestamp: p.Timestamp})
-	if !ok {
+	out, ok := o.line.Map(rewrite.Packet{Seq: p.Seq, Timestamp: p.Timestamp})
+	if last, sent := o.line.Last(); !ok || !sent || out.Seq > last.Seq {
 		return nil, 0, false
 	}
-	return sh.retransmission(uint16(out.Seq), sh.payload(piece, p)), out.Timestamp, true
+	return sh.retransmission(uint16(out.Seq), sh.payload(o.line.Current(), out.Left, p)), out.Timestamp, true
+}
+
+// retransmission returns the payload of an RTX packet (RFC 4588 section 4),
+// valid until the next call.
+func (sh *shard) retransmission(seq uint16, payload []byte) []byte {
+	binary.BigEndian.PutUint16(sh.rtx[:], seq)
+	return sh.rtx[:2+copy(sh.rtx[2:], payload)]
 }

@@ -1,7 +1,6 @@
 package sfu
 
 import (
-	"encoding/binary"
 	"sync/atomic"
 	"time"
 
@@ -9,11 +8,11 @@ import (
 
 	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/sfu/internal/choice"
+	"github.com/sluice-live/sluice/sfu/internal/codec"
 	"github.com/sluice-live/sluice/sfu/internal/egress"
 	"github.com/sluice-live/sluice/sfu/internal/estimate"
+	"github.com/sluice-live/sluice/sfu/internal/extension"
 	"github.com/sluice-live/sluice/sfu/internal/flexfec"
-	"github.com/sluice-live/sluice/sfu/internal/rewrite"
-	"github.com/sluice-live/sluice/sfu/internal/ring"
 )
 
 const (
@@ -58,6 +57,8 @@ type shard struct {
 	patched, rtx   [maxPacket + 2]byte
 	header         [maxHeader]byte
 	repair         [maxPacket + flexfec.HeaderBytes]byte
+	dependency     [codec.MaxDependency]byte // extension of the packet that is being sent
+	extras         [2]extension.Element
 	batch          *egress.Batch
 }
 
@@ -256,25 +257,6 @@ func (sh *shard) flush() {
 			}
 		}
 	}
-}
-
-// payload returns what the viewer gets of a packet's payload: the shared bytes
-// themselves, or a copy with continuous picture ids, valid until the next call.
-func (sh *shard) payload(piece *rewrite.Piece[*layer], p *ring.Packet) []byte {
-	picture, tl0 := piece.Pictures()
-	if picture == 0 && tl0 == 0 {
-		return p.Payload
-	}
-	b := sh.patched[:copy(sh.patched[:], p.Payload)]
-	p.Descriptor.Patch(b, picture, tl0)
-	return b
-}
-
-// retransmission returns the payload of an RTX packet (RFC 4588 section 4),
-// valid until the next call.
-func (sh *shard) retransmission(seq uint16, payload []byte) []byte {
-	binary.BigEndian.PutUint16(sh.rtx[:], seq)
-	return sh.rtx[:2+copy(sh.rtx[2:], payload)]
 }
 
 // choose chooses layers anew.

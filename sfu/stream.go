@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,25 @@ type sources struct {
 	video     []*layer
 	audio     *layer
 	publisher *Publisher // who sends them
+}
+
+// check refuses a choice of what is not there.
+func (s *sources) check(want sluice.LayerChoice) error {
+	named := slices.DeleteFunc(slices.Clone(s.video), func(l *layer) bool { return want.RID != "" && l.rid != want.RID })
+	if want.RID != "" && len(named) == 0 {
+		return sluice.Errorf(sluice.CodeUnprocessable, "the stream has no layer %q", want.RID)
+	}
+	if !want.Spatial.Set && !want.Temporal.Set {
+		return nil
+	}
+	for _, l := range named {
+		for _, p := range append(l.scale(), point{}) { // without layers, everything is in 0
+			if (!want.Spatial.Set || want.Spatial.N == int(p.Spatial)) && (!want.Temporal.Set || want.Temporal.N == int(p.Temporal)) {
+				return nil
+			}
+		}
+	}
+	return sluice.Errorf(sluice.CodeUnprocessable, "the stream has no such spatial or temporal layer")
 }
 
 // stream is what one publisher sends and its viewers see. It lasts while a

@@ -26,6 +26,7 @@ type track struct {
 	shield  *shield // makes repair packets; nil: not now
 
 	media, rtx, fec rollover // of the SSRCs
+	dependencyID    uint8    // header extension of the dependency descriptor
 }
 
 // trackFormat is a negotiated payload type.
@@ -44,6 +45,7 @@ func (t *track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, e
 	t.ssrc, t.rtxSSRC = uint32(ctx.SSRC()), uint32(ctx.SSRCRetransmission())
 	t.twccID = extensionID(ctx.HeaderExtensions(), sdp.TransportCCURI)
 	t.delayID = extensionID(ctx.HeaderExtensions(), playoutDelayURI)
+	t.dependencyID = extensionID(ctx.HeaderExtensions(), codec.DependencyURI)
 	rtx, repeating := map[string]uint8{}, map[string]uint8{}
 	for _, p := range ctx.CodecParameters() {
 		if apt, ok := strings.CutPrefix(p.SDPFmtpLine, "apt="); ok {
@@ -71,7 +73,7 @@ func (t *track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, e
 	if t.kind == webrtc.RTPCodecTypeVideo && t.rtxSSRC == 0 {
 		// A packet sent again in place must be the same to the last bit: one
 		// AES-GCM nonce must not protect two headers.
-		t.twccID, t.delayID = 0, 0
+		t.twccID, t.delayID, t.dependencyID = 0, 0, 0
 	}
 	if first == nil {
 		return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec

@@ -185,11 +185,11 @@ func (v *Viewer) leave() {
 }
 
 // SelectLayer asks for a layer, or limits or frees the server's choice with an
-// empty RID. A rid that the stream does not have is CodeUnprocessable and
+// empty RID. A layer that the stream does not have is CodeUnprocessable and
 // changes nothing.
 func (v *Viewer) SelectLayer(want sluice.LayerChoice) error {
-	if want.RID != "" && !slices.ContainsFunc(v.stream.sources.Load().video, func(l *layer) bool { return l.rid == want.RID }) {
-		return sluice.Errorf(sluice.CodeUnprocessable, "the stream has no layer %q", want.RID)
+	if err := v.stream.sources.Load().check(want); err != nil {
+		return err
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()

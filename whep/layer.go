@@ -93,9 +93,8 @@ func (h *Handler) selectLayer(w http.ResponseWriter, r *http.Request, stream, se
 	return entry.Session.SelectLayer(choice)
 }
 
-// choice translates the request. Layers here are simulcast encodings, each
-// with the one spatial layer 0; temporal layers cannot be chosen. Whether the
-// rid exists is the session's to say.
+// choice translates the request. Whether the layers exist is the session's to
+// say.
 func (q layerRequest) choice(shape wish.Shape) (sluice.LayerChoice, error) {
 	var none sluice.LayerChoice
 	if q.MediaID != nil && (shape.Video < 0 || string(*q.MediaID) != strconv.Itoa(shape.Video) && string(*q.MediaID) != shape.VideoMid) {
@@ -108,17 +107,22 @@ func (q layerRequest) choice(shape wish.Shape) (sluice.LayerChoice, error) {
 	if q.RID != "" && q.EncodingID != "" && q.RID != q.EncodingID {
 		return none, sluice.Errorf(sluice.CodeInvalid, "rid and encodingId name different layers")
 	}
-	if q.TemporalLayerID != nil || q.MaxTemporalLayerID != nil {
-		return none, sluice.Errorf(sluice.CodeUnprocessable, "temporal layers cannot be chosen")
-	}
 	rid := q.RID
 	if rid == "" {
 		rid = q.EncodingID
 	}
-	if q.SpatialLayerID != nil && *q.SpatialLayerID > 0 {
-		return none, sluice.Errorf(sluice.CodeUnprocessable, "there is no spatial layer %d", *q.SpatialLayerID)
+	return sluice.LayerChoice{
+		RID: rid, MaxWidth: q.MaxWidth, MaxHeight: q.MaxHeight,
+		Spatial: layerID(q.SpatialLayerID), Temporal: layerID(q.TemporalLayerID),
+		MaxSpatial: layerID(q.MaxSpatialLayerID), MaxTemporal: layerID(q.MaxTemporalLayerID),
+	}, nil
+}
+
+func layerID(n *int) sluice.LayerID {
+	if n == nil {
+		return sluice.LayerID{}
 	}
-	return sluice.LayerChoice{RID: rid, MaxWidth: q.MaxWidth, MaxHeight: q.MaxHeight}, nil
+	return sluice.LayerID{N: *n, Set: true}
 }
 
 func negative(n *int) bool { return n != nil && *n < 0 }

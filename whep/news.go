@@ -82,7 +82,7 @@ func (t *told) news(snap sluice.Stream, video int, types eventSet, now time.Time
 		case t.repeat && len(snap.Layers) > 0, !slices.EqualFunc(t.layers, snap.Layers, sameLayer):
 			t.layersAt = time.Time{}
 			fallthrough
-		case !slices.Equal(t.layers, snap.Layers):
+		case !slices.EqualFunc(t.layers, snap.Layers, equalLayer):
 			if now.Sub(t.layersAt) < periodic {
 				hold(t.layersAt)
 				break
@@ -111,21 +111,30 @@ func (s eventSet) has(name string) bool {
 
 // sameLayer reports whether two snapshots of a layer differ in measurements only.
 func sameLayer(a, b sluice.Layer) bool {
-	a.Bitrate, a.FrameRate = b.Bitrate, b.FrameRate
-	return a == b
+	return a.RID == b.RID && a.Codec == b.Codec && a.Width == b.Width && a.Height == b.Height && a.Active == b.Active &&
+		slices.EqualFunc(a.Points, b.Points, func(a, b sluice.Point) bool {
+			a.Bitrate, a.FrameRate = b.Bitrate, b.FrameRate
+			return a == b
+		})
 }
 
-// layerInfo is a layer in a layers event. Width and height are absent until
-// known; a bitrate of 0 means inactive.
+func equalLayer(a, b sluice.Layer) bool {
+	return sameLayer(a, b) && a.Bitrate == b.Bitrate && a.FrameRate == b.FrameRate && slices.Equal(a.Points, b.Points)
+}
+
+// layerInfo is a layer, or an operating point of it, in a layers event. Width and
+// height are absent until known; a bitrate of 0 means inactive.
 type layerInfo struct {
-	RID            string  `json:"rid,omitempty"`
-	SpatialLayerID *int    `json:"spatialLayerId,omitempty"` // names the layer when it has no rid
-	EncodingID     string  `json:"encodingId"`
-	Width          int     `json:"width,omitempty"`
-	Height         int     `json:"height,omitempty"`
-	Bitrate        int     `json:"bitrate"`
-	FrameRate      float64 `json:"framerate"`
-	Active         bool    `json:"active"`
+	RID             string `json:"rid,omitempty"`
+	SpatialLayerID  *int   `json:"spatialLayerId,omitempty"`
+	TemporalLayerID *int   `json:"temporalLayerId,omitempty"`
+
+	EncodingID string  `json:"encodingId"`
+	Width      int     `json:"width,omitempty"`
+	Height     int     `json:"height,omitempty"`
+	Bitrate    int     `json:"bitrate"`
+	FrameRate  float64 `json:"framerate"`
+	Active     bool    `json:"active"`
 }
 
 func layersData(layers []sluice.Layer, video int) []byte {
@@ -139,9 +148,17 @@ func layersData(layers []sluice.Layer, video int) []byte {
 			info.Bitrate = 0
 		}
 		if l.RID == "" {
-			info.SpatialLayerID = new(int)
+			info.SpatialLayerID = new(int) // names the layer
 		}
-		infos = append(infos, info)
+		if len(l.Points) == 0 {
+			infos = append(infos, info)
+		}
+		for _, p := range l.Points {
+			info.SpatialLayerID, info.TemporalLayerID = &p.Spatial, &p.Temporal
+			info.Width, info.Height = p.Width, p.Height
+			info.Bitrate, info.FrameRate = p.Bitrate, math.Round(10*p.FrameRate)/10
+			infos = append(infos, info)
+		}
 	}
 	data, err := json.Marshal(map[string][]layerInfo{strconv.Itoa(video): infos})
 	if err != nil {

@@ -6,20 +6,47 @@ import (
 	"time"
 )
 
-// Layer is one video layer of the stream.
+// Layer is one video layer of the stream, or one operating point of it: its
+// spatial and temporal layers up to these.
 type Layer struct {
 	RID           string
+	Spatial       int
+	Temporal      int
 	Width, Height int // pixels; 0 until known
 	Bitrate       int // measured, bits per second; 0 until known
 	Active        bool
 	Keyframe      bool // a keyframe of it has been seen
+	Scaled        bool // it is one operating point of several
+	Jerky         bool // too few frames a second to be chosen when there is anything smaller
+	Partial       bool // upper spatial layers are missing
 }
+
+// ID is a number that is there or not.
+type ID struct {
+	N   int
+	Set bool
+}
+
+func (id ID) allows(n int) bool { return !id.Set || id.N == n }
+func (id ID) bounds(n int) bool { return !id.Set || n <= id.N }
 
 // Limits are what a viewer asks for. Zero values do not limit.
 type Limits struct {
 	RID       string // exactly this layer
 	MaxWidth  int
 	MaxHeight int
+
+	Spatial, Temporal       ID // exactly these
+	MaxSpatial, MaxTemporal ID
+	Complete                bool // no partial layers
+}
+
+// pins reports whether the viewer has taken the choice of the picture over.
+func (l Limits) pins() bool { return l.RID != "" || l.Spatial.Set }
+
+// names reports whether a layer is one of those that are asked for exactly.
+func (l Limits) names(o Layer) bool {
+	return (l.RID == "" || l.RID == o.RID) && l.Spatial.allows(o.Spatial) && l.Temporal.allows(o.Temporal)
 }
 
 // Facts are all that a decision depends on besides the state.
@@ -53,23 +80,34 @@ const (
 	pauseAfter = 2 * time.Second
 	// settle is how long a layer is kept before a better one is tried.
 	settle = time.Second
-	// soon is within which a step down means that the step up was a mistake.
-	soon = 10 * time.Second
-	// retryMin and retryMax bound the wait after such a mistake.
+	// held is how long a layer must hold after a step up for the step not to have
+	// been a mistake.
+	held = time.Minute
+	// retryMin and retryMax bound the wait after such a mistake, which doubles
+	// with each.
 	retryMin = 2 * time.Second
-	retryMax = 60 * time.Second
+	retryMax = 2 * time.Minute
 	// bitsPerPixel guesses the rate of a layer that was not measured yet.
 	bitsPerPixel = 2
 )
 
+// key names a layer.
+type key struct {
+	rid               string
+	spatial, temporal int
+}
+
+func (l Layer) key() key { return key{l.RID, l.Spatial, l.Temporal} }
+
 // State is what a viewer's earlier decisions leave behind. The zero value is
 // that of a new viewer.
 type State struct {
-	rid     string
-	chosen  bool          // rid is valid
+	at      key
+	chosen  bool          // at is valid
 	since   time.Duration // when it was chosen
 	raised  bool          // it was a step up
-	retry   time.Duration // no step up before
+	failed  key           // the layer that did not hold
+	retry   time.Duration // no step up to it or above before
 	penalty time.Duration // of the last mistake
 	starved bool          // not even the smallest layer fits
 	hungry  time.Duration // since when
@@ -82,8 +120,8 @@ func (s *State) Decide(f Facts) Decision {
 	if len(usable) == 0 {
 		return s.nothing(f)
 	}
-	if f.Limits.RID != "" {
-		if i := slices.IndexFunc(f.Layers, func(l Layer) bool { return l.RID == f.Limits.RID && l.Active }); i >= 0 {
+	if f.Limits.pins() {
+		if i := slices.IndexFunc(f.Layers, func(l Layer) bool { return l.Active && f.Limits.names(l) }); i >= 0 {
 			return s.take(f, i, 0, "pinned by the viewer")
 		}
 	}
@@ -98,11 +136,11 @@ func (s *State) Decide(f Facts) Decision {
 func eligible(f Facts) []int {
 	var active, fitting []int
 	for i, l := range f.Layers {
-		if !l.Active || !l.Keyframe {
+		if !l.Active || !l.Keyframe || l.Partial && f.Limits.Complete {
 			continue
 		}
 		active = append(active, i)
-		if (f.Limits.MaxWidth == 0 || l.Width <= f.Limits.MaxWidth) && (f.Limits.MaxHeight == 0 || l.Height <= f.Limits.MaxHeight) {
+		if f.Limits.fits(l) {
 			fitting = append(fitting, i)
 		}
 	}
@@ -110,6 +148,13 @@ func eligible(f Facts) []int {
 		return active[len(active)-1:]
 	}
 	return fitting
+}
+
+// fits reports whether a layer is one to choose automatically.
+func (l Limits) fits(o Layer) bool {
+	return (l.MaxWidth == 0 || o.Width <= l.MaxWidth) && (l.MaxHeight == 0 || o.Height <= l.MaxHeight) &&
+		l.MaxSpatial.bounds(o.Spatial) && l.MaxTemporal.bounds(o.Temporal) && l.Temporal.allows(o.Temporal) &&
+		(!o.Jerky || l.Temporal.Set || l.MaxTemporal.Set)
 }
 
 // nothing answers when no layer has shown a keyframe: the best active one is
@@ -125,7 +170,7 @@ func (s *State) nothing(f Facts) Decision {
 // adapt follows the estimate.
 func (s *State) adapt(f Facts, usable []int) Decision {
 	budget := max(f.Estimate-f.Reserved, 0)
-	at := slices.IndexFunc(usable, func(i int) bool { return s.chosen && f.Layers[i].RID == s.rid })
+	at := slices.IndexFunc(usable, func(i int) bool { return s.chosen && f.Layers[i].key() == s.at })
 	if at < 0 || s.paused {
 		return s.enter(f, usable, budget)
 	}
@@ -137,19 +182,34 @@ func (s *State) adapt(f Facts, usable []int) Decision {
 	if at == 0 {
 		return s.take(f, usable[0], 0, "the best layer fits")
 	}
+	first := s.first(f, usable) // of those that may be tried
 	better := usable[at-1]
+	if first >= at || f.Now-s.since < settle || f.Overuse {
+		return s.take(f, usable[at], 0, fmt.Sprintf("waiting before %s is tried", f.Layers[better].name()))
+	}
 	want := need(f.Layers[better]) * headroom / 100
-	if f.Now < s.retry || f.Now-s.since < settle || f.Overuse {
-		return s.take(f, usable[at], 0, fmt.Sprintf("waiting before %s is tried", f.Layers[better].RID))
-	}
 	if want <= budget {
-		return s.take(f, best(f, usable, budget), 0, fmt.Sprintf("%s allows it", rate(f.Estimate)))
+		return s.take(f, best(f, usable[first:], budget), 0, fmt.Sprintf("%s allows it", rate(f.Estimate)))
 	}
-	return s.take(f, usable[at], want+f.Reserved, fmt.Sprintf("%s is not enough for %s", rate(f.Estimate), f.Layers[better].RID))
+	return s.take(f, usable[at], want+f.Reserved, fmt.Sprintf("%s is not enough for %s", rate(f.Estimate), f.Layers[better].name()))
+}
+
+// first returns where in usable the layers begin that may be tried now: behind
+// the one that did not hold, as long as its time has not come.
+func (s *State) first(f Facts, usable []int) int {
+	if f.Now >= s.retry {
+		return 0
+	}
+	for i, index := range usable {
+		if f.Layers[index].key() == s.failed {
+			return i + 1
+		}
+	}
+	return 0
 }
 
 // enter chooses for a viewer that has no layer yet, or none because nothing
-// fitted.
+// fitted, or whose layer is gone.
 func (s *State) enter(f Facts, usable []int, budget int) Decision {
 	smallest := f.Layers[usable[len(usable)-1]]
 	if s.paused && need(smallest)*headroom/100 > budget {
@@ -170,11 +230,8 @@ func best(f Facts, usable []int, budget int) int {
 
 // lower steps down to what fits, or to no video.
 func (s *State) lower(f Facts, usable []int, budget int) Decision {
-	if s.raised && f.Now-s.since < soon {
-		s.penalty = min(max(2*s.penalty, retryMin), retryMax)
-		s.retry = f.Now + s.penalty
-	} else {
-		s.penalty = 0
+	if s.raised {
+		s.penalize(f.Now)
 	}
 	for _, i := range usable {
 		if need(f.Layers[i]) <= budget {
@@ -187,6 +244,19 @@ func (s *State) lower(f Facts, usable []int, budget int) Decision {
 		return Decision{Index: -1, Paused: true, Probe: need(f.Layers[last])*headroom/100 + f.Reserved, Reason: fmt.Sprintf("paused: %s is not enough for any layer", rate(f.Estimate))}
 	}
 	return s.take(f, last, 0, fmt.Sprintf("only %s reach the viewer", rate(f.Estimate)))
+}
+
+// penalize notes that the last step up did not hold. A layer at the very edge of
+// what the path carries falls again and again, each time after a while: it is
+// tried less and less often, until it holds or the mistakes are long ago.
+func (s *State) penalize(now time.Duration) {
+	s.raised = false
+	if now-s.since >= held {
+		s.penalty = 0
+	}
+	s.failed = s.at
+	s.penalty = min(max(2*s.penalty, retryMin), retryMax)
+	s.retry = now + s.penalty
 }
 
 // starves notes whether even the smallest layer is too much now, and reports
@@ -202,9 +272,9 @@ func (s *State) starves(now time.Duration, tooMuch bool) bool {
 // take notes the choice.
 func (s *State) take(f Facts, index, probe int, reason string) Decision {
 	l := f.Layers[index]
-	if !s.chosen || l.RID != s.rid || s.paused {
-		s.raised = s.chosen && (s.paused || index < slices.IndexFunc(f.Layers, func(o Layer) bool { return o.RID == s.rid }))
-		s.rid, s.since, s.chosen, s.paused = l.RID, f.Now, true, false
+	if !s.chosen || l.key() != s.at || s.paused {
+		s.raised = s.chosen && (s.paused || index < slices.IndexFunc(f.Layers, func(o Layer) bool { return o.key() == s.at }))
+		s.at, s.since, s.chosen, s.paused = l.key(), f.Now, true, false
 	}
 	return Decision{Index: index, Probe: probe, Reason: reason}
 }
@@ -215,6 +285,21 @@ func need(l Layer) int {
 		return l.Bitrate
 	}
 	return l.Width * l.Height * bitsPerPixel
+}
+
+// name is what people call a layer.
+func (l Layer) name() string {
+	switch {
+	case !l.Scaled && l.RID == "":
+		return "the layer"
+	case !l.Scaled:
+		return l.RID
+	}
+	name := fmt.Sprintf("S%dT%d", l.Spatial, l.Temporal)
+	if l.RID != "" {
+		return l.RID + " " + name
+	}
+	return name
 }
 
 func rate(bits int) string {

@@ -17,6 +17,7 @@ import (
 //
 //	at=2s estimate=1M overuse => h
 //	layers=f:1280x720:2.5M,h:640x360:500k,q:320x180:150k
+//	layers=f/1/2:1280x720:2.5M,f/0/2:640x360:500k,f/0/0:640x360:150k:jerky pin=f/1/- max=-/-/1
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -51,7 +52,7 @@ func run(t *testing.T, file string) {
 		d := state.Decide(facts)
 		got := "-"
 		if d.Index >= 0 {
-			got = facts.Layers[d.Index].RID
+			got = facts.Layers[d.Index].text()
 		}
 		if d.Probe > 0 {
 			got += " probe"
@@ -63,6 +64,32 @@ func run(t *testing.T, file string) {
 			t.Errorf("line %d: no reason", n)
 		}
 	}
+}
+
+// text names a layer like the scripts do.
+func (l Layer) text() string {
+	if !l.Scaled {
+		return l.RID
+	}
+	return fmt.Sprintf("%s/%d/%d", l.RID, l.Spatial, l.Temporal)
+}
+
+// id reads the number of a layer, "-" for none.
+func id(text string) (out ID, err error) {
+	if text != "" && text != "-" {
+		out.Set = true
+		out.N, err = strconv.Atoi(text)
+	}
+	return out, err
+}
+
+// point reads rid/spatial/temporal.
+func point(text string) (rid string, spatial, temporal ID, err error) {
+	parts := append(strings.Split(text, "/"), "", "")
+	if spatial, err = id(parts[1]); err == nil {
+		temporal, err = id(parts[2])
+	}
+	return strings.Trim(parts[0], "-"), spatial, temporal, err
 }
 
 func set(f *Facts, word string) error {
@@ -78,8 +105,14 @@ func set(f *Facts, word string) error {
 	case "overuse":
 		f.Overuse = true
 	case "pin":
-		f.Limits.RID = value
+		f.Limits.RID, f.Limits.Spatial, f.Limits.Temporal, err = point(value)
+	case "complete":
+		f.Limits.Complete = true
 	case "max":
+		if strings.Contains(value, "/") {
+			_, f.Limits.MaxSpatial, f.Limits.MaxTemporal, err = point(value)
+			break
+		}
 		_, err = fmt.Sscanf(value, "%dx%d", &f.Limits.MaxWidth, &f.Limits.MaxHeight)
 	case "layers":
 		f.Layers, err = layers(value)
@@ -93,7 +126,11 @@ func layers(text string) ([]Layer, error) {
 	var out []Layer
 	for _, part := range strings.Split(text, ",") {
 		fields := strings.Split(part, ":")
-		l := Layer{RID: fields[0], Active: true, Keyframe: true}
+		rid, spatial, temporal, err := point(fields[0])
+		if err != nil {
+			return nil, err
+		}
+		l := Layer{RID: rid, Spatial: spatial.N, Temporal: temporal.N, Scaled: spatial.Set, Active: true, Keyframe: true}
 		if _, err := fmt.Sscanf(fields[1], "%dx%d", &l.Width, &l.Height); err != nil {
 			return nil, err
 		}
@@ -103,6 +140,10 @@ func layers(text string) ([]Layer, error) {
 				l.Active = false
 			case "nokey":
 				l.Keyframe = false
+			case "jerky":
+				l.Jerky = true
+			case "partial":
+				l.Partial = true
 			default:
 				n, err := bits(more)
 				if err != nil {

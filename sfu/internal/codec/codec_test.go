@@ -95,6 +95,50 @@ func TestPatchChangesOnlyPictureIDs(t *testing.T) {
 	}
 }
 
+func TestLayersOfDescriptors(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		codec   Codec
+		payload []byte
+		want    Frame
+	}{
+		{"VP8 of one layer", VP8, []byte{0x90, 0x80, 0x81, 0x02, 0}, Frame{Begin: true, Number: 0x102, Consecutive: true}},
+		{"VP8 sync", VP8, []byte{0x90, 0xe0, 0x81, 0x02, 5, 0xa0, 0}, Frame{Layered: true, Temporal: 2, Sync: true, Begin: true, Number: 0x102, Consecutive: true}},
+		{"VP8 continued", VP8, []byte{0x80, 0xe0, 0x81, 0x02, 5, 0x40, 0}, Frame{Layered: true, Temporal: 1, Number: 0x102, Consecutive: true}},
+		{"VP9 flexible", VP9, []byte{0xfc, 0x81, 0x02, 0x35, 2<<1 | 1, 4 << 1, 0}, Frame{
+			Layered: true, Temporal: 1, Spatial: 2, Open: true, Begin: true, End: true, Number: 0x102, RefsSet: true, Refs: 1<<1 | 1<<3, Space: 2}},
+		{"VP9 upper layer of a keyframe", VP9, []byte{0xb8, 0x81, 0x02, 0x03, 0}, Frame{Layered: true, Spatial: 1, Begin: true, Number: 0x102, RefsSet: true, Space: 1}},
+		{"VP9 by groups", VP9, []byte{0xe4, 0x81, 0x02, 0x50, 9, 0}, Frame{Layered: true, Temporal: 2, Open: true, End: true, Number: 0x102}},
+		{"more layers than are told apart", VP9, []byte{0xa8, 0x81, 0x02, 0xee, 9, 0}, Frame{Layered: true, Temporal: 3, Spatial: 3, Begin: true, Number: 0x102, RefsSet: true, Space: 3}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d, ok := tt.codec.Descriptor(tt.payload)
+			if got := d.Frame(tt.codec, false, false); !ok || got != tt.want {
+				t.Errorf("%+v, %v; want %+v", got, ok, tt.want)
+			}
+		})
+	}
+	for _, cut := range [][]byte{{0xf8, 0x81, 0x02, 0x34}, {0xf8, 0x81, 0x02, 0x34, 3}, {0xf8, 0x81, 0x02, 0x34, 3, 3, 3, 3}} {
+		if d, ok := ParseVP9(cut); ok {
+			t.Errorf("%x is %+v", cut, d)
+		}
+	}
+}
+
+func TestLayerSizes(t *testing.T) {
+	payload := []byte{0x8a, 0x01, 2<<5 | 0x10, 0, 160, 0, 90, 1, 64, 0, 180, 2, 128, 1, 104}
+	sizes, n := VP9.LayerSizes(payload)
+	if n != 3 || sizes != [MaxSpatial]Size{{160, 90}, {320, 180}, {640, 360}} {
+		t.Errorf("%v, %d", sizes, n)
+	}
+	if _, n := VP9.LayerSizes(payload[:12]); n != 0 {
+		t.Error("sizes of a packet that is cut short")
+	}
+	if w, h, _ := VP9.Size(payload); w != 640 || h != 360 {
+		t.Errorf("%dx%d", w, h)
+	}
+}
+
 func FuzzPayload(f *testing.F) {
 	f.Add(uint8(H264), stapA(sps320x180, []byte{0x65}))
 	f.Add(uint8(H265), []byte{h265AP << 1, 1, 0, 2, h265SPS << 1, 1, 0, 0})
@@ -106,6 +150,7 @@ func FuzzPayload(f *testing.F) {
 		before := bytes.Clone(payload)
 		c.Keyframe(payload)
 		c.Size(payload)
+		c.LayerSizes(payload)
 		if !bytes.Equal(before, payload) {
 			t.Fatal("reading changed the payload")
 		}

@@ -6,8 +6,14 @@ type Descriptor struct {
 	Size     int  // bytes of the descriptor
 	Start    bool // first packet of a frame (VP8: of partition 0)
 	Inter    bool // VP9: refers to earlier frames
+	Layered  bool // Spatial and Temporal were given
 	Spatial  uint8
 	Temporal uint8
+	End      bool   // VP9: last packet of a frame
+	Sync     bool   // VP8: Y; VP9: U
+	Below    bool   // VP9: refers to the next lower spatial layer of its picture
+	RefsSet  bool   // VP9: Refs was given
+	Refs     uint64 // VP9: bit n is set when the frame refers to the picture n+1 before
 
 	PictureAt   int // offset of the picture id; 0: none
 	PictureWide bool
@@ -46,7 +52,7 @@ func ParseVP8(b []byte) (d Descriptor, ok bool) {
 				return d, false
 			}
 			if x&0x20 != 0 {
-				d.Temporal = b[at] >> 6
+				d.Layered, d.Temporal, d.Sync = true, b[at]>>6, b[at]&0x20 != 0
 			}
 			at++
 		}
@@ -55,16 +61,15 @@ func ParseVP8(b []byte) (d Descriptor, ok bool) {
 	return d, at <= len(b)
 }
 
-// ParseVP9 reads the fixed part of the VP9 payload descriptor (RFC 9628
-// section 4.2). Size is that of the part read, not of what a scalability
-// structure adds.
+// ParseVP9 reads the VP9 payload descriptor (RFC 9628 section 4.2) up to the
+// scalability structure. Size is that of the part read.
 func ParseVP9(b []byte) (d Descriptor, ok bool) {
 	if len(b) < 1 {
 		return d, false
 	}
 	first := b[0]
 	d.Start = first&0x08 != 0
-	d.Inter = first&0x40 != 0
+	d.Inter, d.End = first&0x40 != 0, first&0x04 != 0
 	at := 1
 	if first&0x80 != 0 { // I
 		if at = d.readPicture(b, at); at == 0 {
@@ -75,8 +80,8 @@ func ParseVP9(b []byte) (d Descriptor, ok bool) {
 		if at >= len(b) {
 			return d, false
 		}
-		d.Temporal = b[at] >> 5
-		d.Spatial = b[at] >> 1 & 7
+		d.Layered, d.Temporal, d.Spatial = true, b[at]>>5, b[at]>>1&7
+		d.Sync, d.Below = b[at]&0x10 != 0, b[at]&1 != 0
 		at++
 		if first&0x10 == 0 { // not flexible mode: TL0PICIDX follows
 			if at >= len(b) {
@@ -86,8 +91,38 @@ func ParseVP9(b []byte) (d Descriptor, ok bool) {
 			at++
 		}
 	}
+	if first&0x50 == 0x50 { // F and P
+		if at = d.readRefs(b, at); at == 0 {
+			return d, false
+		}
+	}
+	d.RefsSet = first&0x90 == 0x90 || !d.Inter && d.PictureAt > 0 // they count pictures
 	d.Size = at
 	return d, at <= len(b)
+}
+
+// maxVP9Refs is how many pictures a VP9 frame may refer to.
+const maxVP9Refs = 3
+
+// readRefs reads the list of P_DIFF at offset at and returns the offset behind
+// it, or 0 when it does not end.
+func (d *Descriptor) readRefs(b []byte, at int) int {
+	for range maxVP9Refs {
+		if at >= len(b) {
+			return 0
+		}
+		diff, more := b[at]>>1, b[at]&1 != 0
+		at++
+		if diff >= 1 && diff <= 64 {
+			d.Refs |= 1 << (diff - 1)
+		} else {
+			d.Refs = ^uint64(0) // too far back to tell: as if it referred to all
+		}
+		if !more {
+			return at
+		}
+	}
+	return 0
 }
 
 // readPicture reads the picture id at offset at and returns the offset behind

@@ -54,19 +54,41 @@ func vp8Size(b []byte) (width, height int) {
 // vp9Size prefers the scalability structure, whose last entry is the largest
 // spatial layer, to the header of the frame itself.
 func vp9Size(b []byte) (width, height int) {
+	if sizes, n := vp9Sizes(b); n > 0 {
+		return sizes[n-1].Width, sizes[n-1].Height
+	}
 	var p codecs.VP9Packet
 	frame, err := p.Unmarshal(b)
 	if err != nil || !p.B || p.P {
 		return 0, 0
-	}
-	if n := len(p.Width); n > 0 && len(p.Height) == n {
-		return int(p.Width[n-1]), int(p.Height[n-1])
 	}
 	var h vp9.Header
 	if h.Unmarshal(frame) != nil || h.NonKeyFrame {
 		return 0, 0
 	}
 	return h.Width(), h.Height()
+}
+
+// Size of a picture in pixels.
+type Size struct{ Width, Height int }
+
+// vp9Sizes reads the picture sizes of the scalability structure, one for each of
+// n spatial layers, the lowest first. n is 0 when the packet has none.
+func vp9Sizes(b []byte) (sizes [MaxSpatial]Size, n int) {
+	d, ok := ParseVP9(b)
+	if !ok || !d.Start || d.Inter || b[0]&0x02 == 0 || len(b) <= d.Size {
+		return sizes, 0
+	}
+	s := b[d.Size:]
+	count := int(s[0]>>5) + 1
+	if s[0]&0x10 == 0 || len(s) < 1+4*count || count > MaxSpatial {
+		return sizes, 0
+	}
+	for i := range count {
+		e := s[1+4*i:]
+		sizes[i] = Size{int(e[0])<<8 | int(e[1]), int(e[2])<<8 | int(e[3])}
+	}
+	return sizes, count
 }
 
 const av1SequenceHeader = 1

@@ -18,27 +18,29 @@ type Packet struct {
 	Timestamp uint32
 }
 
-// Piece maps the numbers of one source, from one switch to the next. S says
-// which source it is.
+// Piece maps the timestamps and picture numbers of one source, from one switch
+// to the next. S says which source it is.
 type Piece[S comparable] struct {
 	Source  S
 	first   uint64 // first source sequence number that belongs here
-	seq     uint64 // added to source sequence numbers, modulo 2^64
 	time    uint32 // added to source timestamps
 	edge    Packet // what came before it is squeezed
 	picture uint16
 	tl0     uint8
+	frame   uint16
 }
 
 // Timeline is the stream that one viewer sees of one kind of media. The zero
 // value has no piece.
 type Timeline[S comparable] struct {
-	pieces  [history]Piece[S]
-	n       int // pieces started so far
-	sent    bool
+	gaps    gaps
 	last    Packet // greatest sequence number sent, and its timestamp
+	sent    bool
 	picture uint16 // of the latest packet sent
 	tl0     uint8
+	frame   uint16
+	n       int // pieces started so far
+	pieces  [history]Piece[S]
 }
 
 // Start says how the first packet of a new piece follows what was sent before.
@@ -46,6 +48,7 @@ type Start struct {
 	First      Packet           // in the numbers of the source
 	Edge       Packet           // the live edge in the numbers of the source; First when there is no backlog
 	Descriptor codec.Descriptor // of the first packet, when the codec has one
+	Frame      uint16           // its frame number, when it has a dependency descriptor
 	Elapsed    uint32           // clock ticks from the last packet sent to the live edge
 }
 
@@ -54,9 +57,10 @@ type Start struct {
 // timestamp, and every timestamp lies after the last one.
 func (t *Timeline[S]) Begin(source S, s Start) {
 	p := Piece[S]{Source: source, first: s.First.Seq, edge: s.Edge}
+	shift := uint64(0)
 	if t.sent {
 		backlog := (s.Edge.Timestamp - s.First.Timestamp) / squeeze
-		p.seq = t.last.Seq + 1 - s.First.Seq
+		shift = t.last.Seq + 1 - s.First.Seq
 		p.time = t.last.Timestamp + max(s.Elapsed, backlog+1) - s.Edge.Timestamp
 		if s.Descriptor.PictureAt > 0 {
 			p.picture = t.picture + 1 - s.Descriptor.Picture
@@ -64,8 +68,10 @@ func (t *Timeline[S]) Begin(source S, s Start) {
 		if s.Descriptor.TL0At > 0 {
 			p.tl0 = t.tl0 + 1 - s.Descriptor.TL0
 		}
+		p.frame = t.frame + 1 - s.Frame
 	}
 	t.pieces[t.n%history] = p
+	t.gaps.begin(t.n, s.First.Seq, shift)
 	t.n++
 }
 
@@ -77,17 +83,48 @@ func (t *Timeline[S]) Current() *Piece[S] {
 	return &t.pieces[(t.n-1)%history]
 }
 
+// Place is where a packet has its place in the viewer's stream.
+type Place struct {
+	Packet
+	Left uint16 // pictures of the piece that were left out before it
+}
+
 // Map returns the viewer's numbers for a packet of the current piece. ok is
-// false for one from before the piece, which must not be sent.
-func (p *Piece[S]) Map(in Packet) (out Packet, ok bool) {
-	if in.Seq < p.first {
-		return Packet{}, false
+// false for one that has none: from before the piece, or of what was left out.
+func (t *Timeline[S]) Map(in Packet) (out Place, ok bool) {
+	if t.n == 0 {
+		return Place{}, false
 	}
+	seq, left, ok := t.gaps.find(t.n-1, in.Seq)
+	if !ok {
+		return Place{}, false
+	}
+	return Place{Packet{seq, t.Current().Time(in)}, left}, true
+}
+
+// Leave leaves out a packet of the current piece, so that later ones close up.
+// With joined, the packets that are missing between it and the one left out
+// before are known to be left out too. picture tells that a whole picture is
+// left out from here on, whose number is closed up as well. When the packet has
+// a place already, ok is true: the viewer waits for it.
+func (t *Timeline[S]) Leave(in Packet, joined, picture bool) (out Place, ok bool) {
+	if t.gaps.leave(t.n-1, in.Seq, joined, picture) {
+		return Place{}, false
+	}
+	return t.Map(in)
+}
+
+// Join tells that the packets missing between what was left out last and the
+// packet with that source sequence number were of what was left out.
+func (t *Timeline[S]) Join(seq uint64) { t.gaps.join(seq) }
+
+// Time maps the timestamp of a packet.
+func (p *Piece[S]) Time(in Packet) uint32 {
 	ts := in.Timestamp
 	if behind := int32(p.edge.Timestamp - ts); in.Seq <= p.edge.Seq && behind > 0 {
 		ts = p.edge.Timestamp - uint32(behind)/squeeze
 	}
-	return Packet{Seq: in.Seq + p.seq, Timestamp: ts + p.time}, true
+	return ts + p.time
 }
 
 // Starts reports whether the packet with that source sequence number is the
@@ -100,39 +137,40 @@ func (p *Piece[S]) Timestamp(ts uint32) uint32 { return ts + p.time }
 // Pictures returns what to add to picture id and TL0PICIDX.
 func (p *Piece[S]) Pictures() (picture uint16, tl0 uint8) { return p.picture, p.tl0 }
 
-// Sent notes that a packet went out under the viewer's numbers out. d is its
-// source descriptor, zero when the codec has none.
-func (t *Timeline[S]) Sent(out Packet, d *codec.Descriptor) {
+// Frames returns what to add to frame numbers.
+func (p *Piece[S]) Frames() uint16 { return p.frame }
+
+// Sent notes that a packet went out. d is its source descriptor, zero when the
+// codec has none, and frame its source frame number.
+func (t *Timeline[S]) Sent(out Place, d *codec.Descriptor, frame uint16) {
 	if t.sent && out.Seq <= t.last.Seq {
 		return // a late one: the newest stays
 	}
 	t.sent = true
-	t.last = out
+	t.last = out.Packet
 	p := t.Current()
 	if d.PictureAt > 0 {
-		t.picture = d.Picture + p.picture
+		t.picture = d.Picture + p.picture - out.Left
 	}
 	if d.TL0At > 0 {
 		t.tl0 = d.TL0 + p.tl0
 	}
+	t.frame = frame + p.frame
 }
 
 // Last returns the numbers of the newest packet sent; ok is false before it.
 func (t *Timeline[S]) Last() (last Packet, ok bool) { return t.last, t.sent }
 
 // Find returns the piece and the source's sequence number of what the viewer
-// knows under the 16-bit number seq, for a NACK.
-func (t *Timeline[S]) Find(seq uint16) (p *Piece[S], source uint64, ok bool) {
+// knows under the 16-bit number seq, for a NACK, and the pictures that were left
+// out of the piece before it.
+func (t *Timeline[S]) Find(seq uint16) (p *Piece[S], source uint64, left uint16, ok bool) {
 	if !t.sent {
-		return nil, 0, false
+		return nil, 0, 0, false
 	}
-	out := t.last.Seq - uint64(uint16(t.last.Seq)-seq)
-	for i := range min(t.n, history) {
-		p = &t.pieces[(t.n-1-i)%history]
-		// The pieces lie behind each other in the viewer's numbers.
-		if source = out - p.seq; out >= p.first+p.seq {
-			return p, source, true
-		}
+	piece, source, left, ok := t.gaps.source(t.last.Seq - uint64(uint16(t.last.Seq)-seq))
+	if !ok || t.n-piece > history {
+		return nil, 0, 0, false
 	}
-	return nil, 0, false
+	return &t.pieces[piece%history], source, left, true
 }

@@ -9,12 +9,12 @@ import (
 
 func send(t *testing.T, tl *Timeline[string], seq uint64, ts uint32) Packet {
 	t.Helper()
-	out, ok := tl.Current().Map(Packet{seq, ts})
+	out, ok := tl.Map(Packet{seq, ts})
 	if !ok {
 		t.Fatalf("packet %d was refused", seq)
 	}
-	tl.Sent(out, &codec.Descriptor{})
-	return out
+	tl.Sent(out, &codec.Descriptor{}, 0)
+	return out.Packet
 }
 
 func live(seq uint64, ts, elapsed uint32) Start {
@@ -60,7 +60,7 @@ func TestSwitchContinues(t *testing.T) {
 func TestPacketFromBeforeThePieceIsRefused(t *testing.T) {
 	var tl Timeline[string]
 	tl.Begin("a", live(70000, 0, 0))
-	if _, ok := tl.Current().Map(Packet{69999, 0}); ok {
+	if _, ok := tl.Map(Packet{69999, 0}); ok {
 		t.Error("it was mapped")
 	}
 }
@@ -72,7 +72,7 @@ func TestCachedFramesAreSqueezedBeforeTheEdge(t *testing.T) {
 	first := edge - frame*frames
 	tl.Begin("a", Start{First: Packet{70000, first}, Edge: Packet{70000 + frames, edge}})
 	at := func(i uint32) uint32 {
-		out, ok := tl.Current().Map(Packet{70000 + uint64(i), first + i*frame})
+		out, ok := tl.Map(Packet{70000 + uint64(i), first + i*frame})
 		if !ok {
 			t.Fatalf("frame %d is refused", i)
 		}
@@ -124,8 +124,8 @@ func TestPictureIDsContinue(t *testing.T) {
 	var tl Timeline[string]
 	d := codec.Descriptor{PictureAt: 2, PictureWide: true, Picture: 0x7fff, TL0At: 4, TL0: 255}
 	tl.Begin("a", live(70000, 0, 0))
-	out, _ := tl.Current().Map(Packet{70000, 0})
-	tl.Sent(out, &d)
+	out, _ := tl.Map(Packet{70000, 0})
+	tl.Sent(out, &d, 7)
 	next := codec.Descriptor{PictureAt: 2, PictureWide: true, Picture: 77, TL0At: 4, TL0: 9}
 	tl.Begin("b", Start{First: Packet{1 << 17, 50}, Edge: Packet{1 << 17, 50}, Descriptor: next})
 	picture, tl0 := tl.Current().Pictures()
@@ -154,12 +154,12 @@ func TestFindAfterSwitches(t *testing.T) {
 		}
 	}
 	for _, s := range log {
-		p, seq, ok := tl.Find(s.out)
+		p, seq, _, ok := tl.Find(s.out)
 		if !ok || p.Source != s.source || seq != s.seq {
 			t.Errorf("Find(%d) = %+v, %d, %v; want %+v", s.out, p, seq, ok, s)
 		}
 	}
-	if _, _, ok := tl.Find(log[0].out - 1); ok {
+	if _, _, _, ok := tl.Find(log[0].out - 1); ok {
 		t.Error("a number from before the first packet was found")
 	}
 }
@@ -192,8 +192,8 @@ func FuzzFind(f *testing.F) {
 			tl.Begin("s", live(first, uint32(first), 1))
 			send(t, &tl, first, uint32(first))
 		}
-		if p, seq, ok := tl.Find(ask); ok {
-			if out, ok := p.Map(Packet{Seq: seq}); !ok || uint16(out.Seq) != ask {
+		if p, seq, _, ok := tl.Find(ask); ok && p == tl.Current() {
+			if out, ok := tl.Map(Packet{Seq: seq}); !ok || uint16(out.Seq) != ask {
 				t.Fatalf("Find(%d) gave %d which maps to %d", ask, seq, out.Seq)
 			}
 		}

@@ -17,7 +17,9 @@ type Packet struct {
 	Payload   []byte
 	Redundant []byte // the payload and those before it as RED; nil: not built
 
-	Descriptor codec.Descriptor // of VP8 and VP9
+	Descriptor codec.Descriptor  // of VP8 and VP9
+	Frame      codec.Frame       // where it lies among spatial and temporal layers
+	Dependency *codec.Dependency // nil without the extension
 }
 
 // Ring is a fixed-size log of packets. The zero value is not usable; see New.

@@ -14,8 +14,15 @@ export function layersOf(data) {
     bitrate: l.bitrate || 0,
     fps: l.framerate || l.frameRate || 0,
     active: l.active ?? (l.bitrate || 0) > 0,
-  }));
-  return layers.sort((a, b) => b.height - a.height || b.bitrate - a.bitrate);
+    spatial: l.spatialLayerId,
+  })).sort((a, b) => b.height - a.height || b.bitrate - a.bitrate);
+  // Of the same picture at several frame rates only the best is a choice.
+  const pictures = layers.filter((l, i) => !layers.slice(0, i).some((o) => o.rid === l.rid && o.spatial === l.spatial));
+  return pictures.map(({spatial, ...l}) => {
+    if (!(spatial >= 0) || !pictures.some((o) => o.rid === l.rid && o.spatial !== spatial)) return l;
+    const request = {...(l.rid && {rid: l.rid}), spatialLayerId: spatial};
+    return {...l, rid: `${l.rid}/${spatial}`, request};
+  });
 }
 
 /**
@@ -26,11 +33,12 @@ export function layerRequest(choice, layers) {
   if (choice && typeof choice === 'object') return choice;
   const text = String(choice || 'auto');
   if (text === 'auto') return {};
-  if (layers.some((l) => l.rid === text)) return {rid: text};
+  const named = layers.find((l) => l.rid === text);
+  if (named) return named.request ?? {rid: text};
   const height = /^(\d{2,4})p?$/.exec(text);
   if (!height) return {};
   const exact = layers.find((l) => l.height === Number(height[1]));
-  return exact ? {rid: exact.rid} : {maxHeight: Number(height[1])};
+  return exact ? exact.request ?? {rid: exact.rid} : {maxHeight: Number(height[1])};
 }
 
 /** "720p" or "720p60"; the rid when the size is not known yet. */
