@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -39,6 +40,12 @@ type LoadCmd struct {
 	MaxLatency time.Duration `default:"100ms" help:"Limit of a search: p99 frame latency."`
 	MaxLoss    float64       `default:"0.5" placeholder:"PERCENT" help:"Limit of a search: loss in percent."`
 	JSON       bool          `help:"Print the report as JSON."`
+
+	HLS      bool `name:"hls" help:"Viewers are strict LL-HLS clients of --stream, which somebody else publishes."`
+	Flood    bool `help:"With --hls: ask for the playlist as fast as it comes, instead of playing."`
+	Check    bool `help:"With --hls: one more client checks every rule of LL-HLS."`
+	HTTP1    bool `name:"http1" help:"With --hls: no HTTP/2."`
+	Insecure bool `help:"With --hls: take any certificate."`
 }
 
 // Help is the long help of the command.
@@ -47,11 +54,17 @@ func (LoadCmd) Help() string {
 receiver reports, but its packets are counted, not decrypted. Some are probes, which decrypt and measure.
 
 CPU-seconds for each gigabit are the server's CPU time divided by what all viewers received (SRTP packets). When this
-client needs a whole core itself, its numbers say more about it than about the server. SIGINT ends early with a report.`
+client needs a whole core itself, its numbers say more about it than about the server. SIGINT ends early with a report.
+
+With --hls each viewer holds a request for the next part open, then reloads the playlist as a delta, for one video and
+one audio rendition, on connections of its own.`
 }
 
 // Run implements the command.
 func (c *LoadCmd) Run(ctx context.Context, out io.Writer) error {
+	if c.HLS {
+		return c.runHLS(ctx, out)
+	}
 	cfg := load.Config{
 		Target:     load.Target{URL: c.URL, Stream: c.Stream, WHIPURL: c.WHIPURL, WHEPURL: c.WHEPURL, Token: c.Token},
 		Publishers: c.Publishers, Viewers: c.Viewers, Probes: c.Probes, Ramp: c.Ramp, Duration: c.Duration,
@@ -72,6 +85,35 @@ func (c *LoadCmd) Run(ctx context.Context, out io.Writer) error {
 		progress = newProgressLine(os.Stderr)
 	}
 	report, err := load.Run(ctx, cfg, progress)
+	if progress != nil {
+		fmt.Fprint(os.Stderr, "\r\x1b[K")
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(out).Encode(report)
+	}
+	return report.Write(out)
+}
+
+func (c *LoadCmd) runHLS(ctx context.Context, out io.Writer) error {
+	cfg := load.HLSConfig{
+		URL: strings.TrimSuffix(c.URL, "/") + "/hls/" + c.Stream + "/index.m3u8", Token: c.Token,
+		Viewers: c.Viewers, Ramp: c.Ramp, Duration: c.Duration, PID: c.PID,
+		Flood: c.Flood, Check: c.Check, HTTP1: c.HTTP1, Insecure: c.Insecure,
+	}
+	if strings.HasSuffix(c.URL, ".m3u8") {
+		cfg.URL = c.URL
+	}
+	if err := cfg.Validate(); err != nil {
+		return usageError{err}
+	}
+	var progress func(load.Progress)
+	if isatty.IsTerminal(os.Stderr.Fd()) {
+		progress = newProgressLine(os.Stderr)
+	}
+	report, err := load.RunHLS(ctx, cfg, progress)
 	if progress != nil {
 		fmt.Fprint(os.Stderr, "\r\x1b[K")
 	}

@@ -1,0 +1,221 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/sluice-live/sluice/internal/hlscheck"
+)
+
+// view is one viewer: it plays the first variant and its audio, each by a
+// request for the hinted part, which is held until the part exists, and one for
+// the playlist, as a delta.
+func (r *hlsRun) view(ctx context.Context) {
+	client, idle := r.client()
+	defer idle()
+	v := &hlsViewer{run: r, client: client, buffer: &sync.Pool{New: func() any { return make([]byte, 64<<10) }}}
+	if err := v.play(ctx); err != nil && ctx.Err() == nil {
+		r.failure(err)
+	}
+}
+
+type hlsViewer struct {
+	run    *hlsRun
+	client *http.Client
+	buffer *sync.Pool
+}
+
+// errEnded says that the stream has ended.
+var errEnded = errors.New("the stream has ended")
+
+func (v *hlsViewer) play(ctx context.Context) error {
+	base, err := url.Parse(v.run.cfg.URL)
+	if err != nil {
+		return err
+	}
+	text, err := v.text(ctx, base)
+	if err != nil {
+		return err
+	}
+	m, err := hlscheck.ParseMultivariant(text)
+	if err != nil {
+		return err
+	}
+	if len(m.Variants) == 0 {
+		return errors.New("the playlist has no variants")
+	}
+	uris := []string{m.Variants[0].URI}
+	for _, a := range m.Audio {
+		if a.Group == m.Variants[0].Audio && len(uris) < 2 {
+			uris = append(uris, a.URI)
+		}
+	}
+	v.run.playing.Add(1)
+	defer v.run.playing.Add(-1)
+	errs := make([]error, len(uris))
+	var renditions sync.WaitGroup
+	for i, uri := range uris {
+		at, err := base.Parse(uri)
+		if err != nil {
+			return err
+		}
+		renditions.Go(func() { errs[i] = v.rendition(ctx, at) })
+	}
+	renditions.Wait()
+	err = errors.Join(errs...)
+	if errors.Is(err, errEnded) {
+		v.run.mu.Lock()
+		v.run.ended++
+		v.run.mu.Unlock()
+		return nil
+	}
+	return err
+}
+
+func (v *hlsViewer) rendition(ctx context.Context, at *url.URL) error {
+	text, err := v.text(ctx, at)
+	if err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		p, err := hlscheck.Parse(text)
+		switch {
+		case err != nil:
+			return err
+		case p.Ended:
+			return errEnded
+		}
+		next := *at
+		if !v.run.cfg.Flood {
+			if len(p.Hints) > 0 {
+				hint, err := at.Parse(p.Hints[0])
+				if err != nil {
+					return err
+				}
+				if err := v.part(ctx, hint); err != nil {
+					return err
+				}
+			}
+			msn, part := p.Next()
+			next.RawQuery = "_HLS_msn=" + strconv.FormatUint(msn, 10) + "&_HLS_part=" + strconv.Itoa(part)
+			if p.Control.SkipUntil > 0 {
+				next.RawQuery += "&_HLS_skip=YES"
+			}
+		} else if p.Control.SkipUntil > 0 {
+			next.RawQuery = "_HLS_skip=YES"
+		}
+		if v.run.cfg.Flood {
+			if err := v.flood(ctx, &next); err != nil {
+				return err
+			}
+			continue
+		}
+		if text, err = v.text(ctx, &next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flood asks for the playlist over and over without reading what it says.
+func (v *hlsViewer) flood(ctx context.Context, at *url.URL) error {
+	for ctx.Err() == nil {
+		answer, err := v.do(ctx, at)
+		if err != nil {
+			return err
+		}
+		if err := v.drain(answer); err != nil {
+			return err
+		}
+		if v.run.measuring.Load() {
+			v.run.requests.Add(1)
+		}
+	}
+	return ctx.Err()
+}
+
+func (v *hlsViewer) do(ctx context.Context, at *url.URL) (*http.Response, error) {
+	request := (&http.Request{Method: http.MethodGet, URL: at, Host: at.Host, Header: http.Header{}}).WithContext(ctx)
+	if v.run.cfg.Token != "" {
+		request.Header["Authorization"] = []string{"Bearer " + v.run.cfg.Token}
+	}
+	return v.client.Do(request)
+}
+
+// text reads a playlist.
+func (v *hlsViewer) text(ctx context.Context, at *url.URL) (string, error) {
+	answer, err := v.do(ctx, at)
+	if err != nil {
+		return "", err
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, 64<<20))
+	if err = errors.Join(err, answer.Body.Close()); err != nil {
+		return "", err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("a playlist has status %d", answer.StatusCode)
+	}
+	if v.run.measuring.Load() {
+		v.run.requests.Add(1)
+		v.run.bytes.Add(uint64(len(body)))
+	}
+	return string(body), nil
+}
+
+// part waits for the hinted part. One that does not come is no failure.
+func (v *hlsViewer) part(ctx context.Context, at *url.URL) error {
+	answer, err := v.do(ctx, at)
+	if err != nil {
+		return err
+	}
+	if err := v.drain(answer); err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		if answer.StatusCode == http.StatusNotFound || answer.StatusCode == http.StatusServiceUnavailable {
+			return nil
+		}
+		return fmt.Errorf("a part has status %d", answer.StatusCode)
+	}
+	if !v.run.measuring.Load() {
+		return nil
+	}
+	v.run.parts.Add(1)
+	since, err := strconv.ParseInt(answer.Header.Get("Sluice-Since"), 10, 64)
+	if err != nil {
+		return nil // a server that does not say since when the part exists
+	}
+	delay := time.Since(time.UnixMicro(since))
+	v.run.mu.Lock()
+	defer v.run.mu.Unlock()
+	v.run.delays.add(delay)
+	return nil
+}
+
+// drain counts a body and forgets it.
+func (v *hlsViewer) drain(answer *http.Response) error {
+	buffer := v.buffer.Get().([]byte)
+	defer v.buffer.Put(buffer) //nolint:staticcheck // a slice header is small beside the request
+	sum := 0
+	for {
+		n, err := answer.Body.Read(buffer)
+		sum += n
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return errors.Join(err, answer.Body.Close())
+		}
+	}
+	if v.run.measuring.Load() {
+		v.run.bytes.Add(uint64(sum))
+	}
+	return answer.Body.Close()
+}
