@@ -37,6 +37,9 @@ func (n *Node) close() error {
 	if n.whip != nil {
 		step("whip", func() error { n.whip.Close(); return nil })
 	}
+	if n.hls != nil {
+		step("hls", func() error { n.hls.Close(); return nil })
+	}
 	if n.public != nil {
 		step("public port", func() error { return n.public.shutdown(ctx) })
 	}

@@ -19,6 +19,7 @@ type Config struct {
 	Node     IdentityConfig `koanf:"node"`
 	Stream   StreamConfig   `koanf:"stream"`
 	Record   RecordConfig   `koanf:"record"`
+	HLS      HLSConfig      `koanf:"hls"`
 	Limits   LimitsConfig   `koanf:"limits"`
 	Metrics  MetricsConfig  `koanf:"metrics"`
 	Log      LogConfig      `koanf:"log"`
@@ -106,6 +107,12 @@ type RecordConfig struct {
 	MaxMB     int           `koanf:"max_mb" default:"20480" help:"megabytes of all recordings; the oldest give way; 0: no limit"`
 	ReserveMB int           `koanf:"reserve_mb" default:"1024" help:"megabytes that are left free on the disk, but not more than a twentieth of it: then recording pauses and live goes on"`
 	FFmpeg    string        `koanf:"ffmpeg" default:"ffmpeg" help:"program that makes AAC sound, H.264 of VP8 and VP9, and thumbnails; empty: none"`
+}
+
+// HLSConfig bounds what serving HLS costs.
+type HLSConfig struct {
+	MaxWaiting int `koanf:"max_waiting" default:"20000" help:"HLS requests that may wait for media to come; more get 503"`
+	CacheMB    int `koanf:"cache_mb" default:"256" help:"megabytes of older segments that are kept in memory for viewers who rewind"`
 }
 
 // LimitsConfig bounds what one caller can cost.

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/hlsfallback"
 	"github.com/sluice-live/sluice/internal/auth"
 	"github.com/sluice-live/sluice/internal/blob"
 	"github.com/sluice-live/sluice/internal/obs"
@@ -28,9 +29,12 @@ type Node struct {
 	log      *slog.Logger
 	metrics  *obs.Registry
 	auth     *auth.Authorizer
+	limiter  *wish.Limiter // of everything that callers ask for
 	media    *sfu.SFU
-	files    *blob.Disk         // nil when nothing is recorded
-	recorder *recorder.Recorder // nil when off
+	files    *blob.Disk           // nil when nothing is recorded
+	recorder *recorder.Recorder   // nil when off
+	hls      *hlsfallback.Handler // nil when nothing is recorded
+	shelf    *shelf               // what hls reads
 	cluster  *cluster
 	whip     *whip.Handler
 	whep     *whep.Handler
@@ -81,6 +85,9 @@ func (n *Node) authorize() error {
 	for key, secret := range keys {
 		plain[key] = string(secret)
 	}
+	n.limiter = wish.NewLimiter(wish.Rates{
+		Requests: float64(n.config.Limits.RequestsPerSecond), AuthFailures: n.config.Limits.AuthFailures,
+	})
 	n.auth, err = auth.New(auth.Config{Mode: n.config.Auth.Mode, Keys: plain})
 	return err
 }

@@ -29,6 +29,9 @@ func (n *Node) record() (err error) {
 	if !c.Enabled {
 		return nil
 	}
+	if err = n.openHLS(); err != nil {
+		return err
+	}
 	if n.files, err = blob.OpenDisk(filepath.Join(n.config.Data.Dir, "recordings")); err != nil {
 		return fmt.Errorf("data.dir: %w", err)
 	}
@@ -36,10 +39,11 @@ func (n *Node) record() (err error) {
 		Part: c.Part, Segment: c.Segment, Window: c.Window, Keep: c.Keep,
 		Budget: int64(c.MaxMB) << 20, Reserve: int64(c.ReserveMB) << 20,
 		Grace: n.config.Stream.Grace, FFmpeg: c.FFmpeg,
-	}, recorder.Deps{Media: taps{n.media}, Store: n.files, Log: n.log})
+	}, recorder.Deps{Media: taps{n.media}, Store: n.files, Sink: n.hls, Log: n.log})
 	if err != nil {
 		return err
 	}
+	n.shelf.open(n.recorder)
 	return exportRecorder(n.metrics, n.recorder)
 }
 

@@ -20,9 +20,7 @@ import (
 // listen opens the public port with all routes, and the ops port.
 func (n *Node) listen() error {
 	c := n.config
-	limiter := wish.NewLimiter(wish.Rates{
-		Requests: float64(c.Limits.RequestsPerSecond), AuthFailures: c.Limits.AuthFailures,
-	})
+	limiter := n.limiter
 	engine, err := newEngine(n.log, n.metrics, limiter)
 	if err != nil {
 		return err
@@ -43,7 +41,7 @@ func (n *Node) listen() error {
 	if err := n.routes(engine, limiter); err != nil {
 		return err
 	}
-	if n.public, err = newServer(c.HTTP.Addr, engine, c.HTTP.TLS, n.log); err != nil {
+	if n.public, err = newServer(c.HTTP.Addr, n.front(engine), c.HTTP.TLS, n.log); err != nil {
 		return errors.Join(errors.New("http.addr"), err)
 	}
 	n.public.listener = newPerIPListener(n.public.listener, c.Limits.ConnectionsPerIP)

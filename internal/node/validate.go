@@ -99,6 +99,8 @@ func (c Config) validateRest() error {
 		checkThat(c.Stream.Grace > 0, "stream.grace: must be more than 0"),
 		checkThat(c.Stream.MaxViewers >= 0, "stream.max_viewers: is negative"),
 		c.Record.validate(),
+		checkRange("hls.max_waiting", c.HLS.MaxWaiting, 1, 10_000_000),
+		checkRange("hls.cache_mb", c.HLS.CacheMB, 1, 1<<20),
 		checkOneOf("log.level", c.Log.Level, "debug", "info", "warn", "error"),
 		checkOneOf("log.format", c.Log.Format, "auto", "text", "json"),
 		checkThat(c.Shutdown.Timeout > 0, "shutdown.timeout: must be more than 0"),
