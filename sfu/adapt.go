@@ -44,6 +44,9 @@ type menu struct {
 	dishes []dish
 	layers []choice.Layer // of the same index
 	audio  *layer
+
+	from   *Publisher
+	choice bool // there is something to choose, or will be
 }
 
 // dish is a layer, or one operating point of it.
@@ -76,6 +79,26 @@ func (c *menu) read(src *sources, now int64) {
 			c.layers, c.dishes = append(c.layers, one), append(c.dishes, dish{l, aimAt(p.Point, points[0].Point)})
 		}
 	}
+	if src.publisher != nil && src.publisher != c.from {
+		c.from, c.choice = src.publisher, false
+	}
+	c.choice = c.choice || src.layered || len(c.dishes) > 1
+}
+
+// measure follows the path of a viewer while there is something to choose. Until
+// then packets are not numbered, and no reports come.
+func (m *member) measure(on bool) {
+	if on == (m.estimate != nil) || m.video == nil {
+		return
+	}
+	m.estimate = nil
+	if on {
+		m.estimate = estimate.New(estimate.Config{Start: startBitrate})
+		m.viewer.measured()
+	}
+	if m.video.track.twccID != 0 {
+		m.video.wire.measure(m.estimate)
+	}
 }
 
 // aimAt is what to forward for an operating point: a layer that is the top one
@@ -91,9 +114,6 @@ func aimAt(p, top thin.Point) thin.Point {
 	return p
 }
 
-// choices reports whether there is anything to choose.
-func (c *menu) choices() bool { return len(c.dishes) > 1 }
-
 // choose decides which layers a viewer gets. A stream without a publisher
 // leaves what was wanted as it is: nothing comes, and the next publisher's
 // layers replace it.
@@ -101,6 +121,7 @@ func (m *member) choose(c *menu, now int64) {
 	if m.audio != nil && c.audio != nil {
 		m.audio.want(c.audio, now)
 	}
+	m.measure(c.choice)
 	if m.video == nil || len(c.video) == 0 {
 		return
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 func newMember(v *Viewer, w wire, want sluice.LayerChoice, now int64) *member {
-	m := &member{viewer: v, want: want, estimate: v.estimate}
+	m := &member{viewer: v, want: want}
 	if v.video != nil {
 		m.video = &outlet{track: v.video, wire: w, refilled: now, tokens: burstPackets * paceUnit}
 	}

@@ -31,28 +31,32 @@ type terms struct {
 }
 
 // termsFor returns what suits a session. Transport-wide feedback costs more than
-// the media of a viewer; so only viewers that have layers to choose from are
-// asked for it.
+// the media of a viewer; so packets carry its numbers only while there are layers
+// to choose from. REMB comes unasked, and is left out where there are none now.
 func termsFor(r role, layered bool) terms {
-	switch {
-	case r == publishing:
+	if r == publishing {
 		return terms{
 			feedback:   []string{"nack", "nack pli", "ccm fir", "transport-cc"},
 			extensions: []string{sdp.SDESMidURI, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI, sdp.TransportCCURI, playoutDelayURI, codec.DependencyURI},
 		}
-	case layered:
-		return terms{
-			feedback:   []string{"nack", "nack pli", "ccm fir", "transport-cc", "goog-remb"},
-			extensions: []string{sdp.TransportCCURI, playoutDelayURI},
-		}
 	}
-	return terms{feedback: []string{"nack", "nack pli", "ccm fir"}, extensions: []string{playoutDelayURI}}
+	t := terms{
+		feedback:   []string{"nack", "nack pli", "ccm fir", "transport-cc"},
+		extensions: []string{sdp.TransportCCURI, playoutDelayURI, codec.DependencyURI},
+	}
+	if layered {
+		t.feedback = append(t.feedback, "goog-remb")
+	}
+	return t
 }
 
 // offered is what a negotiation needs of an SDP offer.
 type offered struct {
 	desc  sdp.SessionDescription
 	setup string // value of a=setup
+
+	groups map[uint32]string // names of layers by SSRC, of simulcast by SSRC groups
+	clones []string          // mids of sections that the peer does not know
 }
 
 func parseOffer(text string) (*offered, error) {
@@ -86,7 +90,7 @@ func (o *offered) simulcast() bool {
 		return false
 	}
 	_, ok := m.Attribute("simulcast")
-	return ok
+	return ok || len(o.groups) > 0
 }
 
 // mediaEngine registers what is offered and we know, with the offer's payload
@@ -118,6 +122,9 @@ func (o *offered) mediaEngine(t terms, r role, layers []*layer) (*webrtc.MediaEn
 		trim(m, codecs)
 		declareStereo(m, layers)
 		for _, uri := range t.extensions {
+			if uri == codec.DependencyURI && r == viewing && !o.mixed() {
+				continue // it has more bytes at times than the one-byte form has room for
+			}
 			ext := webrtc.RTPHeaderExtensionCapability{URI: uri}
 			if err := engine.RegisterHeaderExtension(ext, kind); err != nil {
 				return nil, err
@@ -125,6 +132,13 @@ func (o *offered) mediaEngine(t terms, r role, layers []*layer) (*webrtc.MediaEn
 		}
 	}
 	return engine, nil
+}
+
+// mixed reports whether both forms of header extensions are taken in one stream
+// (RFC 8285 section 6).
+func (o *offered) mixed() bool {
+	_, ok := o.desc.Attribute("extmap-allow-mixed")
+	return ok
 }
 
 // onePerCodec keeps of each codec the format that suits the layers best, the

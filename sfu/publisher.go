@@ -94,7 +94,7 @@ func (p *Publisher) track(track *webrtc.TrackRemote, receiver *webrtc.RTPReceive
 		err := r.run(track)
 		p.log.Debug("track ended", "layer", l.rid, "err", err)
 	})
-	p.readers.Go(func() { readReports(receiver, l, p.sfu.now) })
+	p.readers.Go(func() { readReports(receiver, track.RID(), l, p.sfu.now) })
 }
 
 // addLayer makes the layer of a track; nil when it is not wanted. mu is held.
@@ -111,8 +111,12 @@ func (p *Publisher) addLayer(track *webrtc.TrackRemote, negotiated []webrtc.RTPC
 	if !c.Video() {
 		size = audioRingPackets
 	}
+	rid := track.RID()
+	if name, ok := p.offer.groups[uint32(track.SSRC())]; ok {
+		rid = name
+	}
 	l := &layer{
-		rid: track.RID(), codec: c, ssrc: uint32(track.SSRC()), ring: ring.New(size), request: p.requests,
+		rid: rid, codec: c, ssrc: uint32(track.SSRC()), ring: ring.New(size), request: p.requests,
 		fmtp:  fmtp,
 		clock: clock{hertz: c.ClockRate(), offset: &p.offset},
 	}

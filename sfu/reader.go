@@ -223,13 +223,13 @@ func parseRTP(h *rtp.Header, raw []byte) (payload []byte, ok bool) {
 }
 
 // readReports takes the sender reports of a track until it ends.
-func readReports(receiver *webrtc.RTPReceiver, l *layer, now func() int64) {
+func readReports(receiver *webrtc.RTPReceiver, rid string, l *layer, now func() int64) {
 	buf := make([]byte, maxPacket)
 	for {
 		var n int
 		var err error
-		if l.rid != "" {
-			n, _, err = receiver.ReadSimulcast(buf, l.rid)
+		if rid != "" {
+			n, _, err = receiver.ReadSimulcast(buf, rid)
 		} else {
 			n, _, err = receiver.Read(buf)
 		}

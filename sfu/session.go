@@ -73,6 +73,9 @@ func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*ses
 	if err != nil {
 		return nil, err
 	}
+	if r == publishing {
+		parsed.expand()
+	}
 	registry := &interceptor.Registry{}
 	var arrivals *keeping
 	if r == publishing {
@@ -175,7 +178,9 @@ func (ses *session) accept(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ses.answer = answer
+	if ses.answer, err = ses.offer.collapse(answer); err != nil {
+		return sluice.Errorf(sluice.CodeInternal, "the answer cannot be read: %w", err)
+	}
 	return nil
 }
 

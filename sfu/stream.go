@@ -30,6 +30,7 @@ type sources struct {
 	video     []*layer
 	audio     *layer
 	publisher *Publisher // who sends them
+	layered   bool       // it has offered several layers
 }
 
 // check refuses a choice of what is not there.
@@ -229,7 +230,7 @@ func (st *stream) graceOver() {
 
 // setSources replaces what shards choose from, unless p is not the publisher.
 func (st *stream) setSources(p *Publisher, layers []*layer) {
-	next := &sources{publisher: p}
+	next := &sources{publisher: p, layered: p.offer.simulcast()}
 	for _, l := range layers {
 		switch {
 		case l.codec.Video():

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/sfu/internal/codec"
-	"github.com/sluice-live/sluice/sfu/internal/estimate"
 )
 
 // Viewer is a session that receives a stream.
@@ -23,7 +23,7 @@ type Viewer struct {
 	sender       *webrtc.RTPSender // of the video
 	audioSender  *webrtc.RTPSender
 	rtcp         rtcpWriter
-	estimate     *estimate.Estimator // nil when there is nothing to choose
+	reports      atomic.Bool // all reports about its path are read
 
 	mu     sync.Mutex
 	repair *webrtc.RTPReceiver // of reports about retransmissions; nil: none
@@ -53,9 +53,6 @@ func (st *stream) watch(ctx context.Context, o sluice.Offer) (*Viewer, error) {
 		return nil, err
 	}
 	v := &Viewer{session: ses, stream: st, rtcp: ses.pc}
-	if layered {
-		v.estimate = estimate.New(estimate.Config{Start: startBitrate})
-	}
 	ses.joined, ses.ended = v.join, v.leave
 	if err := v.prepare(); err != nil {
 		ses.Close("offer refused")
@@ -145,14 +142,29 @@ func (v *Viewer) join() {
 	v.shard.do(command{kind: addViewer, viewer: v, wire: v.newWire(), want: v.want})
 	if v.sender != nil {
 		v.readers.Go(func() { v.readFeedback(v.sender, v.feedback) })
-		if v.audioSender != nil && v.video.twccID != 0 {
-			v.readers.Go(func() { v.readFeedback(v.audioSender, v.transport) })
-		}
-		v.readRepairFeedback()
 	} else if v.audioSender != nil {
 		v.readers.Go(func() { v.readFeedback(v.audioSender, v.hearing) })
 	}
 	v.log.Info("viewer connected", "after", time.Since(v.since).Round(time.Millisecond))
+}
+
+// measured starts to read the reports about the viewer's path that come under
+// other SSRCs than that of its video, once. It does not wait.
+func (v *Viewer) measured() {
+	if v.video == nil || v.video.twccID == 0 || v.sender == nil || v.reports.Swap(true) {
+		return
+	}
+	go func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if v.left {
+			return
+		}
+		if v.audioSender != nil {
+			v.readers.Go(func() { v.readFeedback(v.audioSender, v.transport) })
+		}
+		v.readRepairFeedback()
+	}()
 }
 
 // leave takes the viewer out of its stream.

@@ -22,6 +22,8 @@ type wire interface {
 	// extras are its header extensions beside the transport-wide number. All
 	// arguments are the caller's again when it returns.
 	write(sh *shard, t *track, h *rtp.Header, extras []extension.Element, payload []byte)
+	// measure numbers packets from now on and tells e of them; nil ends that.
+	measure(e *estimate.Estimator)
 }
 
 // pionWire sends through the peer connection: for viewers over TCP, and those
@@ -35,6 +37,8 @@ func (pionWire) write(_ *shard, t *track, h *rtp.Header, extras []extension.Elem
 	}
 	_, _ = t.writer.WriteRTP(h, payload) // fails only while the session ends
 }
+
+func (pionWire) measure(*estimate.Estimator) {}
 
 // directWire encrypts into the shard's batch, which leaves in few system calls.
 // Pion must never send RTP of the same session: two senders with one key would
@@ -70,11 +74,10 @@ func (v *Viewer) newWire() wire {
 	v.log.Debug("send directly", "to", to)
 	w.to.CompareAndSwap(nil, &to) // unless it has changed already
 	w.sealer = sealer
-	if v.video.twccID != 0 {
-		w.estimate = v.estimate
-	}
 	return w
 }
+
+func (w *directWire) measure(e *estimate.Estimator) { w.estimate = e }
 
 // follow sends to where ICE has found the viewer now.
 func (v *Viewer) follow(w *directWire, pair *webrtc.ICECandidatePair) {
