@@ -56,6 +56,7 @@ type session struct {
 	ending    chan struct{} // closed when Close begins
 	done      chan struct{} // and when it has freed everything
 	readers   sync.WaitGroup
+	channels  channels
 	joined    func() // called once when connected; set before accept, may be nil
 	ended     func() // called once when Close begins; set before accept, may be nil
 }
@@ -113,11 +114,7 @@ func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*ses
 	}
 	ses.pending.Store(true)
 	s.enter(ses)
-	pc.OnDataChannel(func(d *webrtc.DataChannel) {
-		if err := d.Close(); err != nil {
-			ses.log.Debug("refuse data channel", "err", err)
-		}
-	})
+	ses.takeChannels(ChannelOwner{Stream: o.Stream, Grant: o.Grant, Remote: o.Remote, Publisher: r == publishing})
 	return ses, nil
 }
 
@@ -147,6 +144,9 @@ func (s *SFU) settingEngine(setup string) (webrtc.SettingEngine, error) {
 	se.SetIncludeLoopbackCandidate(s.cfg.Loopback)
 	se.SetLite(s.cfg.ICELite)
 	se.DisableActiveTCP(true)
+	se.DetachDataChannels()
+	se.SetSCTPMaxReceiveBufferSize(sctpWindow)
+	se.SetSCTPMaxMessageSize(sctpMessage)
 	se.SetDTLSInsecureSkipHelloVerify(true) // ICE has validated the address already
 	if len(s.cfg.PublicIPs) > 0 {
 		ips := make([]string, len(s.cfg.PublicIPs))
@@ -309,6 +309,7 @@ func (ses *session) close(reason string) {
 	if ses.ended != nil {
 		ses.ended()
 	}
+	ses.endChannels()
 	if err := ses.pc.GracefulClose(); err != nil && !errors.Is(err, context.Canceled) {
 		ses.log.Debug("close peer connection", "err", err)
 	}

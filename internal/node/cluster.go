@@ -20,6 +20,7 @@ type cluster struct {
 	embedded *signaling.Embedded // nil when redis.url is set
 	client   redis.UniversalClient
 	registry *signaling.Registry
+	journal  *signaling.Journal
 	log      *slog.Logger
 	watching sync.WaitGroup // goroutines of hold
 
@@ -80,6 +81,9 @@ func (n *Node) openCluster() error {
 		},
 	}, n.log)
 	if err != nil {
+		return err
+	}
+	if c.journal, err = signaling.NewJournal(c.client, c.id, n.log); err != nil {
 		return err
 	}
 	return errors.Join(
@@ -170,6 +174,9 @@ func (c *cluster) hold(stream string, held *claim, session published) {
 func (c *cluster) close(ctx context.Context) error {
 	c.watching.Wait()
 	var errs []error
+	if c.journal != nil {
+		c.journal.Close()
+	}
 	if c.registry != nil {
 		errs = append(errs, c.registry.Close(ctx))
 	}

@@ -38,6 +38,7 @@ func (n *Node) listen() error {
 	}
 	n.whip.Routes(engine)
 	n.whep.Routes(engine)
+	n.chatRoutes(engine, limiter)
 	if err := n.routes(engine, limiter); err != nil {
 		return err
 	}
