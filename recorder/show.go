@@ -90,13 +90,7 @@ func (s *show) follow(tracks []*sluice.Track) {
 		if slices.ContainsFunc(tracks, func(t *sluice.Track) bool { return t.ID == id }) {
 			continue
 		}
-		if l := s.tracks[id]; l != nil && l.track == id {
-			l.flush()
-			l.track = 0
-			gone = true
-		}
-		delete(s.sources, id)
-		delete(s.tracks, id)
+		gone = s.detach(id) || gone
 	}
 	if gone {
 		s.split()
@@ -104,6 +98,19 @@ func (s *show) follow(tracks []*sluice.Track) {
 	for _, t := range tracks {
 		s.sources[t.ID] = t
 	}
+}
+
+// detach closes what a track fed, and reports whether it fed anything.
+func (s *show) detach(id uint64) bool {
+	l := s.tracks[id]
+	delete(s.sources, id)
+	delete(s.tracks, id)
+	if l == nil || l.track != id {
+		return false
+	}
+	l.flush()
+	l.track = 0
+	return true
 }
 
 // split puts a discontinuity into every rendition, at its next segment.
@@ -116,6 +123,15 @@ func (s *show) split() {
 
 // attach finds or makes the lane of a new track.
 func (s *show) attach(t *sluice.Track) *lane {
+	gone := false
+	for other, source := range s.sources {
+		if source.Publisher != t.Publisher { // whose place has been taken
+			gone = s.detach(other) || gone
+		}
+	}
+	if gone {
+		s.split()
+	}
 	id := laneID(t)
 	s.sources[t.ID] = t
 	i := slices.IndexFunc(s.lanes, func(l *lane) bool { return l.id == id })
@@ -124,11 +140,7 @@ func (s *show) attach(t *sluice.Track) *lane {
 		s.lanes = append(s.lanes, &lane{show: s, id: id})
 	}
 	l := s.lanes[i]
-	if l.track != 0 { // another publisher has taken the place
-		l.flush()
-		delete(s.tracks, l.track)
-		s.split()
-	}
+	s.detach(l.track)
 	if !l.begin(t) {
 		s.log.Warn("track is not recorded", "layer", t.RID, "codec", t.Codec)
 		l = nil
@@ -313,6 +325,8 @@ func (s *show) finish(ended bool) {
 	delete(r.running, meta.ID)
 	if ended {
 		r.ended[meta.ID] = &finished{meta: meta, size: size}
+	} else {
+		r.waiting[s.stream] = &resumed{meta: meta, segments: segments, until: time.Now().Add(r.cfg.Grace)}
 	}
 	r.mu.Unlock()
 	if ended {
