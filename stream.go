@@ -32,7 +32,7 @@ const (
 	StreamOffline StreamState = "offline" // nobody publishes
 )
 
-// Stream is a snapshot of one stream on this node.
+// Stream is a snapshot of one stream as this node sees it.
 type Stream struct {
 	Name      string      `json:"name"`
 	State     StreamState `json:"state"`
@@ -40,7 +40,8 @@ type Stream struct {
 	Publisher *Publisher  `json:"publisher,omitempty"`
 	Layers    []Layer     `json:"layers"` // video, best first
 	Audio     *Audio      `json:"audio,omitempty"`
-	Viewers   int         `json:"viewers"`
+	Viewers   int         `json:"viewers"`           // on all nodes
+	Relayed   bool        `json:"relayed,omitempty"` // the publisher is on another node
 }
 
 // Publisher is a snapshot of the session that sends a stream.

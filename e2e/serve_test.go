@@ -30,8 +30,16 @@ type serving struct {
 // serveSluice runs the program as a user would, on free ports.
 func serveSluice(t *testing.T, args ...string) *serving {
 	t.Helper()
+	return runSluice(t, []string{buildSluice(t)}, args...)
+}
+
+// runSluice runs a program that is built, by a command that may have something
+// before its path.
+func runSluice(t *testing.T, command []string, args ...string) *serving {
+	t.Helper()
 	args = append([]string{"serve", "--http.addr=127.0.0.1:0", "--ops.addr=127.0.0.1:0", "--media.addr=127.0.0.1:0", "--data.dir", filepath.Join(t.TempDir(), "data")}, args...)
-	s := &serving{cmd: exec.Command(buildSluice(t), args...), ended: make(chan error, 1)}
+	args = append(command[1:len(command):len(command)], args...)
+	s := &serving{cmd: exec.Command(command[0], args...), ended: make(chan error, 1)}
 	s.cmd.Stderr = t.Output()
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {

@@ -61,7 +61,7 @@ func (c *menu) read(src *sources, now int64) {
 	c.video = ranked(src.video)
 	c.layers, c.dishes = c.layers[:0], c.dishes[:0]
 	for i, l := range c.video {
-		key := l.gop.Load() != 0 // it may have left the ring: another can be asked for
+		key := l.gop.Load() != 0 || l.remote != nil // it may have left the ring: another can be asked for
 		w, h := l.dimensions()
 		one := choice.Layer{RID: l.rid, Width: w, Height: h, Bitrate: l.bitrate(), Active: l.active(now), Keyframe: key}
 		points := l.scale()
@@ -118,6 +118,10 @@ func aimAt(p, top thin.Point) thin.Point {
 // leaves what was wanted as it is: nothing comes, and the next publisher's
 // layers replace it.
 func (m *member) choose(c *menu, now int64) {
+	if m.viewer.carries != nil {
+		m.pull(c, now)
+		return
+	}
 	if m.audio != nil && c.audio != nil {
 		m.audio.want(c.audio, now)
 	}

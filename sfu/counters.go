@@ -39,7 +39,10 @@ type Counters struct {
 	SessionsFailed   uint64 // ended before they connected
 	SendFailed       uint64 // packets that could not be encrypted or handed to the kernel
 
+	RelayedIn, RelayedOut uint64 // bytes of these from and to other nodes
+
 	PublishersNow, ViewersNow   int64
+	RelaysNow, BranchesNow      int64 // streams pulled from other nodes, and other nodes' pulls from here
 	SessionsPending, StreamsNow int64
 }
 
@@ -50,7 +53,8 @@ type counters struct {
 	switchesChosen, switchesAuto                                           atomic.Uint64
 	overrun, late, malformed, duplicate, resendRefused                     atomic.Uint64
 	commandsDropped, sessionsFailed, unsealed                              atomic.Uint64
-	publishers, viewers, pending                                           atomic.Int64
+	relayedIn, relayedOut                                                  atomic.Uint64
+	publishers, viewers, pending, relays, branches                         atomic.Int64
 }
 
 func load(c *[kinds]atomic.Uint64) [kinds]uint64 {
@@ -70,6 +74,8 @@ func (s *SFU) Counters() Counters {
 		DroppedMalformed: c.malformed.Load(), DroppedDuplicate: c.duplicate.Load(),
 		ResendRefused: c.resendRefused.Load(), CommandsDropped: c.commandsDropped.Load(),
 		SessionsFailed: c.sessionsFailed.Load(), SendFailed: c.unsealed.Load(),
+		RelayedIn: c.relayedIn.Load(), RelayedOut: c.relayedOut.Load(),
+		RelaysNow: c.relays.Load(), BranchesNow: c.branches.Load(),
 		PublishersNow: c.publishers.Load(), ViewersNow: c.viewers.Load(),
 		SessionsPending: c.pending.Load(), StreamsNow: int64(s.streamCount()),
 	}

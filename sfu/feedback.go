@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pion/interceptor"
@@ -95,7 +96,11 @@ func (v *Viewer) feedback(p rtcp.Packet) {
 	case *rtcp.TransportLayerCC:
 		v.transport(p)
 	case *rtcp.ReceiverEstimatedMaximumBitrate:
-		v.shard.offer(command{kind: noteREMB, viewer: v, remb: float64(p.Bitrate)})
+		if v.carries == nil {
+			v.shard.offer(command{kind: noteREMB, viewer: v, remb: float64(p.Bitrate)})
+		} else if slices.Contains(p.SSRCs, v.video.ssrc) {
+			v.shard.offer(command{kind: restTrack, viewer: v, remb: float64(p.Bitrate)})
+		}
 	case *rtcp.PictureLossIndication:
 		if p.MediaSSRC == v.video.ssrc {
 			v.wantKeyframe()

@@ -35,6 +35,7 @@ type layer struct {
 	keyframes keyframes
 	request   chan<- *layer
 
+	remote   *remote      // what another node says of it; nil for a real publisher's
 	watchers atomic.Int64 // outlets that show it or want to
 	taps     atomic.Int64 // taps that read it
 
@@ -70,6 +71,9 @@ func (l *layer) kind() int {
 // active reports whether packets arrive.
 func (l *layer) active(now int64) bool {
 	last := l.lastArrival.Load()
+	if told := l.elsewhere(); told != nil && (last == 0 || l.remote.resting.Load()) {
+		return told.Active
+	}
 	return last > 0 && now-last < layerTimeout
 }
 
@@ -77,7 +81,7 @@ func (l *layer) active(now int64) bool {
 // still in the ring.
 func (l *layer) keyframe() (index uint64, ok bool) {
 	g := l.gop.Load()
-	if g == 0 || l.ring.At(g-1) == nil {
+	if l.rests() || g == 0 || l.ring.At(g-1) == nil {
 		return 0, false
 	}
 	return g - 1, true
@@ -121,7 +125,9 @@ func (l *layer) dimensions() (width, height int) {
 func (l *layer) video(now int64) sluice.Layer {
 	out := sluice.Layer{RID: l.rid, Codec: l.codec.String(), Active: l.active(now)}
 	out.Width, out.Height = l.dimensions()
-	if r := l.rate.Load(); r != nil && out.Active {
+	if told := l.elsewhere(); told != nil && l.rests() {
+		out.Bitrate, out.FrameRate = told.Bitrate, told.FrameRate
+	} else if r := l.rate.Load(); r != nil && out.Active {
 		out.Bitrate, out.FrameRate = r.bitrate, r.frameRate
 		out.Points = l.described()
 	}
@@ -130,6 +136,9 @@ func (l *layer) video(now int64) sluice.Layer {
 
 // bitrate is the rate of the last seconds in bits per second.
 func (l *layer) bitrate() int {
+	if told := l.elsewhere(); told != nil && (l.rests() || l.lastArrival.Load() == 0) {
+		return told.Bitrate
+	}
 	if r := l.rate.Load(); r != nil {
 		return r.typical
 	}

@@ -31,7 +31,9 @@ func (m *member) received(now int64) {
 func (sh *shard) describe() []sluice.Viewer {
 	all := make([]sluice.Viewer, 0, len(sh.members))
 	for _, m := range sh.members {
-		all = append(all, m.snapshot())
+		if m.viewer.carries == nil {
+			all = append(all, m.snapshot())
+		}
 	}
 	return all
 }

@@ -28,6 +28,7 @@ type terms struct {
 	feedback   []string // values of a=rtcp-fb
 	extensions []string // URIs of header extensions
 	flexfec    bool     // repair packets for video
+	relay      bool     // with another node
 }
 
 // termsFor returns what suits a session. Transport-wide feedback costs more than

@@ -3,6 +3,7 @@ package sfu
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,7 @@ type Publisher struct {
 	stream *stream
 	gone   bool      // it has ended; guarded by stream.mu
 	offset ntpOffset // shared by the clocks of all layers
+	relay  *Relay    // that this is; nil for a real publisher
 
 	requests chan *layer // for keyframes
 	repairs  chan repair
@@ -76,7 +78,13 @@ func (p *Publisher) end() {
 func (p *Publisher) track(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l := p.addLayer(track, receiver.GetParameters().Codecs)
+	codecs := receiver.GetParameters().Codecs
+	var l *layer
+	if p.relay != nil {
+		l = p.relay.layerOf(uint32(track.SSRC()))
+	} else {
+		l = p.addLayer(track, codecs)
+	}
 	if l == nil {
 		p.log.Warn("ignore track", "rid", track.RID(), "codec", track.Codec().MimeType)
 		return
@@ -87,7 +95,7 @@ func (p *Publisher) track(track *webrtc.TrackRemote, receiver *webrtc.RTPReceive
 	if l.codec.Video() && takesNACK(track.Codec()) {
 		r.gaps, r.publisher = &lost.List{}, p
 	}
-	if l.codec.Video() && l.rid == "" {
+	if l.codec.Video() && l.rid == "" && p.relay == nil {
 		p.mendable(r, receiver)
 	}
 	p.readers.Go(func() {
@@ -107,19 +115,11 @@ func (p *Publisher) addLayer(track *webrtc.TrackRemote, negotiated []webrtc.RTPC
 	if c == codec.Unknown {
 		return nil
 	}
-	size := p.sfu.cfg.RingPackets
-	if !c.Video() {
-		size = audioRingPackets
-	}
 	rid := track.RID()
 	if name, ok := p.offer.groups[uint32(track.SSRC())]; ok {
 		rid = name
 	}
-	l := &layer{
-		rid: rid, codec: c, ssrc: uint32(track.SSRC()), ring: ring.New(size), request: p.requests,
-		fmtp:  fmtp,
-		clock: clock{hertz: c.ClockRate(), offset: &p.offset},
-	}
+	l := p.newLayer(c, rid, fmtp, uint32(track.SSRC()))
 	l.red.opus, l.red.red = opus, repeating
 	if p.ended || len(p.layers) >= maxLayers {
 		return nil
@@ -127,6 +127,44 @@ func (p *Publisher) addLayer(track *webrtc.TrackRemote, negotiated []webrtc.RTPC
 	p.layers = append(p.layers, l)
 	p.stream.setSources(p, p.layers)
 	return l
+}
+
+func (p *Publisher) newLayer(c codec.Codec, rid, fmtp string, ssrc uint32) *layer {
+	size := p.sfu.cfg.RingPackets
+	if !c.Video() {
+		size = audioRingPackets
+	}
+	return &layer{
+		rid: rid, codec: c, ssrc: ssrc, ring: ring.New(size), request: p.requests,
+		fmtp:  fmtp,
+		clock: clock{hertz: c.ClockRate(), offset: &p.offset},
+	}
+}
+
+// layered reports whether several layers were offered.
+func (p *Publisher) layered() bool {
+	if p.relay != nil {
+		return slices.ContainsFunc(p.relay.tracks, func(t sluice.RelayTrack) bool { return t.RID != "" })
+	}
+	return p.offer.simulcast()
+}
+
+// expected is how many tracks a publisher has offered to send.
+func (p *Publisher) expected() int {
+	if p.relay != nil {
+		return len(p.relay.tracks)
+	}
+	n := 0
+	for _, m := range p.offer.desc.MediaDescriptions {
+		if kind := m.MediaName.Media; kind != "audio" && kind != "video" {
+			continue
+		}
+		n++
+		if send, ok := m.Attribute("simulcast"); ok {
+			n += strings.Count(send, ";")
+		}
+	}
+	return n
 }
 
 // repair is packets of one incoming stream that should be sent again.
@@ -158,21 +196,29 @@ func (p *Publisher) sendFeedback() {
 	tick := time.NewTicker(rttInterval)
 	defer tick.Stop()
 	for {
-		var packet rtcp.Packet
+		var packets []rtcp.Packet
 		select {
 		case l := <-p.requests:
-			packet = &rtcp.PictureLossIndication{MediaSSRC: l.ssrc}
+			packets = append(packets, &rtcp.PictureLossIndication{MediaSSRC: l.ssrc})
+			if p.relay != nil {
+				packets = p.relay.asking(l)
+			}
 			p.sfu.counters.plisOut.Add(1)
 		case r := <-p.repairs:
-			packet = &rtcp.TransportLayerNack{MediaSSRC: r.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(r.seqs)}
+			packets = append(packets, &rtcp.TransportLayerNack{MediaSSRC: r.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(r.seqs)})
 			p.sfu.counters.nacksOut.Add(uint64(len(r.seqs)))
 		case <-tick.C:
 			p.measure()
-			continue
+			if p.relay == nil {
+				continue
+			}
+			if packets = p.relay.rest(); len(packets) == 0 {
+				continue
+			}
 		case <-p.ending:
 			return
 		}
-		if err := p.pc.WriteRTCP([]rtcp.Packet{packet}); err != nil {
+		if err := p.pc.WriteRTCP(packets); err != nil {
 			p.log.Debug("send feedback", "err", err)
 		}
 	}

@@ -134,6 +134,9 @@ func (r *reader) take(n int) bool {
 	kind := r.layer.kind()
 	r.sfu.counters.packetsIn[kind].Add(1)
 	r.sfu.counters.bytesIn[kind].Add(uint64(n))
+	if r.layer.remote != nil {
+		r.sfu.counters.relayedIn.Add(uint64(n))
+	}
 	return true
 }
 

@@ -45,7 +45,8 @@ type session struct {
 	offer    *offered
 	arrivals *keeping  // tells a publisher what has come; nil of viewers
 	keys     *dtlsKeys // nil when the shard cannot encrypt itself
-	answer   string
+	answer   string    // of an offer that came
+	local    string    // offer of ours
 	role     role
 
 	handshake *time.Timer
@@ -56,7 +57,6 @@ type session struct {
 	ending    chan struct{} // closed when Close begins
 	done      chan struct{} // and when it has freed everything
 	readers   sync.WaitGroup
-	channels  channels
 	joined    func() // called once when connected; set before accept, may be nil
 	ended     func() // called once when Close begins; set before accept, may be nil
 }
@@ -69,7 +69,7 @@ func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*ses
 	if err != nil {
 		return nil, err
 	}
-	t.flexfec = s.cfg.FlexFEC && (r == viewing || !parsed.simulcast())
+	t.flexfec = s.cfg.FlexFEC && !t.relay && (r == viewing || !parsed.simulcast())
 	engine, err := parsed.mediaEngine(t, r, layers)
 	if err != nil {
 		return nil, err
@@ -88,6 +88,11 @@ func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*ses
 	if err != nil {
 		return nil, err
 	}
+	if t.relay {
+		if err := s.relayAddresses(&se); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.reserve(o.Remote); err != nil {
 		return nil, err
 	}
@@ -97,6 +102,17 @@ func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*ses
 		keys.hook(&se)
 	}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(se), webrtc.WithInterceptorRegistry(registry))
+	ses, err := s.begin(api, o, r)
+	if err != nil {
+		return nil, err
+	}
+	ses.offer, ses.keys, ses.arrivals = parsed, keys, arrivals
+	return ses, nil
+}
+
+// begin makes a peer connection and the session around it. It has its place
+// among the pending sessions, and gives it back when it fails.
+func (s *SFU) begin(api *webrtc.API, o sluice.Offer, r role) (*session, error) {
 	pc, err := api.NewPeerConnection(webrtc.Configuration{
 		Certificates: []webrtc.Certificate{s.certificate},
 		BundlePolicy: webrtc.BundlePolicyMaxBundle,
@@ -107,14 +123,18 @@ func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*ses
 	}
 	id := randomID()
 	ses := &session{
-		id: id, identity: o.Grant.Identity, since: time.Now(), remote: o.Remote, sfu: s, api: api, pc: pc, offer: parsed, keys: keys, arrivals: arrivals,
+		id: id, identity: o.Grant.Identity, since: time.Now(), remote: o.Remote, sfu: s, api: api, pc: pc,
 		log:    s.log.With("stream", o.Stream, "session", id),
 		role:   r,
 		ending: make(chan struct{}), done: make(chan struct{}),
 	}
 	ses.pending.Store(true)
 	s.enter(ses)
-	ses.takeChannels(ChannelOwner{Stream: o.Stream, Grant: o.Grant, Remote: o.Remote, Publisher: r == publishing})
+	pc.OnDataChannel(func(d *webrtc.DataChannel) {
+		if err := d.Close(); err != nil {
+			ses.log.Debug("refuse data channel", "err", err)
+		}
+	})
 	return ses, nil
 }
 
@@ -144,9 +164,6 @@ func (s *SFU) settingEngine(setup string) (webrtc.SettingEngine, error) {
 	se.SetIncludeLoopbackCandidate(s.cfg.Loopback)
 	se.SetLite(s.cfg.ICELite)
 	se.DisableActiveTCP(true)
-	se.DetachDataChannels()
-	se.SetSCTPMaxReceiveBufferSize(sctpWindow)
-	se.SetSCTPMaxMessageSize(sctpMessage)
 	se.SetDTLSInsecureSkipHelloVerify(true) // ICE has validated the address already
 	if len(s.cfg.PublicIPs) > 0 {
 		ips := make([]string, len(s.cfg.PublicIPs))
@@ -164,12 +181,7 @@ func (s *SFU) settingEngine(setup string) (webrtc.SettingEngine, error) {
 
 // accept answers the offer and starts the clock for the handshake.
 func (ses *session) accept(ctx context.Context) error {
-	ses.handshake = time.AfterFunc(ses.sfu.cfg.HandshakeTimeout, func() {
-		if !ses.connected.Load() {
-			ses.Close("no connection within the handshake timeout")
-		}
-	})
-	ses.pc.OnConnectionStateChange(ses.stateChanged)
+	ses.watchHandshake(ses.sfu.cfg.HandshakeTimeout)
 	offer, err := ses.offer.text()
 	if err != nil {
 		return sluice.Errorf(sluice.CodeUnprocessable, "the offer cannot be read: %w", err)
@@ -182,6 +194,17 @@ func (ses *session) accept(ctx context.Context) error {
 		return sluice.Errorf(sluice.CodeInternal, "the answer cannot be read: %w", err)
 	}
 	return nil
+}
+
+// watchHandshake follows the connection, and ends the session when it does not
+// come in time.
+func (ses *session) watchHandshake(limit time.Duration) {
+	ses.handshake = time.AfterFunc(limit, func() {
+		if !ses.connected.Load() {
+			ses.Close("no connection within the handshake timeout")
+		}
+	})
+	ses.pc.OnConnectionStateChange(ses.stateChanged)
 }
 
 // negotiate sets an offer and returns the answer with all candidates in it.
@@ -309,7 +332,6 @@ func (ses *session) close(reason string) {
 	if ses.ended != nil {
 		ses.ended()
 	}
-	ses.endChannels()
 	if err := ses.pc.GracefulClose(); err != nil && !errors.Is(err, context.Canceled) {
 		ses.log.Debug("close peer connection", "err", err)
 	}

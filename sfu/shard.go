@@ -71,6 +71,8 @@ type member struct {
 	joined       bool  // its first video packet has been sent
 	nacks, plis  uint64
 	resent       uint64
+	paused       bool   // the other node needs the track of its branch not now
+	counted      uint64 // bytes to another node that are counted as such
 	reception    reception
 	estimate     *estimate.Estimator // of the path; nil when there is nothing to choose
 	choice       choice.State
@@ -101,6 +103,7 @@ const (
 	noteReception
 	noteTransport
 	noteREMB
+	restTrack
 	describe
 )
 
@@ -220,7 +223,7 @@ func (sh *shard) forward(now int64) (backlog bool) {
 		if m.probe(sh, now) {
 			backlog = true
 		}
-		if !m.joined && m.video != nil && m.video.packets > 0 {
+		if !m.joined && m.viewer.carries == nil && m.video != nil && m.video.packets > 0 {
 			m.joined = true
 			sh.sfu.deps.JoinTime.Observe(time.Since(m.viewer.since).Seconds())
 		}
@@ -267,11 +270,10 @@ func (sh *shard) choose(now int64) {
 	}
 }
 
-// reports sends the sender reports that are due: a player must know at once how
-// the timestamps of another layer go on.
+// reports sends the sender reports that are due.
 func (sh *shard) reports(now int64) {
 	for _, m := range sh.members {
-		if now-m.reported >= reportInterval || m.video != nil && m.video.begun > m.reported {
+		if now-m.reported >= reportInterval {
 			m.reported = now
 			sh.report(m, now)
 		}
@@ -292,6 +294,11 @@ func (sh *shard) report(m *member, now int64) {
 			RTPTime:     o.line.Current().Timestamp(o.current.clock.timestampAt(now)),
 			PacketCount: o.reported.packets, OctetCount: o.reported.octets,
 		})
+	}
+	if m.viewer.carries != nil {
+		sent := m.snapshot().BytesSent
+		sh.sfu.counters.relayedOut.Add(sent - m.counted)
+		m.counted = sent
 	}
 	if len(reports) == 0 {
 		return
@@ -367,6 +374,11 @@ func (sh *shard) apply(c command, now int64) {
 		m.heed(sh, c, now)
 	case noteTransport, noteREMB:
 		m.heed(sh, c, now)
+	case restTrack:
+		m.paused = c.remb == 0
+		sh.menu.read(sh.stream.sources.Load(), now)
+		m.choose(&sh.menu, now)
+		sh.changed = true
 	}
 }
 

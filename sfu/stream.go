@@ -73,13 +73,14 @@ type stream struct {
 	since     time.Time
 	grace     *time.Timer
 	viewers   map[*Viewer]struct{}
+	branches  map[*Branch]struct{}
 	changed   chan struct{}
 }
 
 func newStream(s *SFU, name string) *stream {
 	st := &stream{
 		name: name, sfu: s, log: s.log.With("stream", name), stop: make(chan struct{}),
-		state: sluice.StreamOffline, since: time.Now(), viewers: map[*Viewer]struct{}{},
+		state: sluice.StreamOffline, since: time.Now(), viewers: map[*Viewer]struct{}{}, branches: map[*Branch]struct{}{},
 		changed: make(chan struct{}),
 	}
 	st.sources.Store(&sources{})
@@ -139,7 +140,7 @@ func (st *stream) publish(ctx context.Context, o sluice.Offer) (*Publisher, erro
 		st.claimed = false
 		st.mu.Unlock()
 	}()
-	if old != nil && !st.sfu.cfg.Takeover {
+	if old != nil && old.relay == nil && !st.sfu.cfg.Takeover {
 		if old.identity != o.Grant.Identity || old.alive(ctx) {
 			return nil, busy
 		}
@@ -165,7 +166,7 @@ func (st *stream) attach(p *Publisher) bool {
 	old := st.publisher
 	st.publisher = p
 	st.sfu.use(st)
-	st.sfu.counters.publishers.Add(1)
+	st.countPublisher(p, 1)
 	graceEnded := st.grace != nil && st.grace.Stop()
 	st.grace = nil
 	st.notify()
@@ -174,7 +175,7 @@ func (st *stream) attach(p *Publisher) bool {
 		st.sfu.unuse(st)
 	}
 	if old != nil {
-		st.sfu.counters.publishers.Add(-1)
+		st.countPublisher(old, -1)
 		old.Close("replaced by a new session")
 		st.sfu.unuse(st)
 	}
@@ -194,10 +195,10 @@ func (st *stream) detach(p *Publisher) {
 		return
 	}
 	st.publisher = nil
-	st.sfu.counters.publishers.Add(-1)
+	st.countPublisher(p, -1)
+	neverLive := st.state == sluice.StreamOffline || p.relay != nil && st.idle()
 	st.sources.Store(&sources{})
 	st.notify()
-	neverLive := st.state == sluice.StreamOffline
 	if !neverLive {
 		st.setState(sluice.StreamPaused)
 		st.grace = time.AfterFunc(st.sfu.cfg.Grace, st.graceOver)
@@ -209,15 +210,25 @@ func (st *stream) detach(p *Publisher) {
 	}
 }
 
+// countPublisher counts real publishers.
+func (st *stream) countPublisher(p *Publisher, by int64) {
+	if p.relay == nil {
+		st.sfu.counters.publishers.Add(by)
+	}
+}
+
 // graceOver ends a stream whose publisher did not return.
 func (st *stream) graceOver() {
 	st.mu.Lock()
-	var leaving []*Viewer
+	var leaving []interface{ Close(reason string) }
 	if st.publisher == nil {
 		st.setState(sluice.StreamOffline)
 		if !st.sfu.cfg.Wait {
 			for v := range st.viewers {
 				leaving = append(leaving, v)
+			}
+			for b := range st.branches {
+				leaving = append(leaving, b)
 			}
 		}
 	}
@@ -230,7 +241,7 @@ func (st *stream) graceOver() {
 
 // setSources replaces what shards choose from, unless p is not the publisher.
 func (st *stream) setSources(p *Publisher, layers []*layer) {
-	next := &sources{publisher: p, layered: p.offer.simulcast()}
+	next := &sources{publisher: p, layered: p.layered()}
 	for _, l := range layers {
 		switch {
 		case l.codec.Video():
@@ -291,7 +302,7 @@ func (st *stream) follow(src *sources, active map[*layer]bool, now int64) {
 	changed := false
 	for _, l := range src.all() {
 		last = max(last, l.lastArrival.Load())
-		if l.codec.Video() && l.active(now) && l.keyframes.test(now) {
+		if l.codec.Video() && l.remote == nil && l.active(now) && l.keyframes.test(now) {
 			l.askKeyframe(now)
 		}
 		if is := l.active(now); is != active[l] {
@@ -305,6 +316,10 @@ func (st *stream) follow(src *sources, active map[*layer]bool, now int64) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	switch {
+	case st.publisher != nil && st.publisher.relay != nil:
+		if told := st.publisher.relay.told.Load(); told.State != "" {
+			st.setState(told.State)
+		}
 	case st.publisher == nil || last == 0:
 	case now-last < silence:
 		st.setState(sluice.StreamLive)
@@ -322,7 +337,7 @@ func (st *stream) follow(src *sources, active map[*layer]bool, now int64) {
 func (st *stream) layered() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.publisher == nil || st.publisher.offer.simulcast()
+	return st.publisher == nil || st.publisher.layered()
 }
 
 // shardFor returns the shard that takes the next viewer, starting one when the
@@ -361,8 +376,12 @@ func (st *stream) snapshot() (sluice.Stream, <-chan struct{}) {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	out.State, out.Since, out.Viewers = st.state, st.since, len(st.viewers)
-	if p := st.publisher; p != nil {
+	out.State, out.Since, out.Viewers = st.state, st.since, st.audience()
+	if p := st.publisher; p != nil && p.relay != nil {
+		told := p.relay.told.Load()
+		out.Relayed, out.Publisher = true, told.Publisher
+		out.Viewers += told.Viewers
+	} else if p != nil {
 		out.Publisher = &sluice.Publisher{ID: p.id, Identity: p.identity, Since: p.since}
 	}
 	return out, st.changed

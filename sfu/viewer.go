@@ -23,7 +23,8 @@ type Viewer struct {
 	sender       *webrtc.RTPSender // of the video
 	audioSender  *webrtc.RTPSender
 	rtcp         rtcpWriter
-	reports      atomic.Bool // all reports about its path are read
+	reports      atomic.Bool        // all reports about its path are read
+	carries      *sluice.RelayTrack // the track of a branch that this is; nil for a real viewer
 
 	mu     sync.Mutex
 	repair *webrtc.RTPReceiver // of reports about retransmissions; nil: none

@@ -21,6 +21,11 @@
 //	                                 written by the node that holds the stream
 //	sluice:{<stream>}:gen    string  the last generation given out; expires after a
 //	                                 week without a lease; written with the lease
+//	sluice:{<stream>}:edges  hash    by node: when, and an Edge as JSON; expires after
+//	                                 EdgeTTL; written by each node that has the stream
+//	sluice:secret            string  what nodes sign requests to each other with; no
+//	                                 expiry; written by the first node, and again by any
+//	                                 after Redis lost it
 //
 // # Leases
 //

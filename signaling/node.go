@@ -94,7 +94,7 @@ func (r *Registry) writeNode(ctx context.Context) error {
 	fields, err := encodeNode(Node{
 		ID:       r.cfg.NodeID,
 		Region:   r.cfg.Region,
-		URL:      r.cfg.URL,
+		URL:      *r.url.Load(),
 		Draining: r.draining.Load(),
 		CPUs:     runtime.GOMAXPROCS(0),
 		Load:     r.cfg.Load(),

@@ -60,6 +60,7 @@ type Registry struct {
 	releaseScript *redis.Script
 	started       time.Time
 
+	url      atomic.Pointer[string]
 	draining atomic.Bool
 	losses   atomic.Uint64
 	failure  atomic.Pointer[error] // why Redis is away; nil while it answers
@@ -99,6 +100,7 @@ func NewRegistry(client redis.UniversalClient, cfg Config, log *slog.Logger) (*R
 		done:          make(chan struct{}),
 		leases:        map[string]*Lease{},
 	}
+	r.url.Store(&cfg.URL)
 	go r.run(ctx)
 	return r, nil
 }

@@ -33,6 +33,9 @@ func (i ingest) Publish(ctx context.Context, offer sluice.Offer) (wish.Session, 
 		return nil, err
 	}
 	n.cluster.hold(offer.Stream, held, session)
+	if n.relays != nil {
+		n.relays.tell(offer.Stream)
+	}
 	return session, nil
 }
 
@@ -45,8 +48,17 @@ func (e egress) Watch(ctx context.Context, offer sluice.Offer) (whep.Viewer, err
 		return nil, errStopping()
 	}
 	viewer, err := e.node.media.Watch(ctx, offer)
+	if relays := e.node.relays; relays != nil && sluice.CodeOf(err) == sluice.CodeStreamOffline {
+		if err := relays.need(ctx, offer.Stream); err != nil {
+			return nil, err
+		}
+		viewer, err = e.node.media.Watch(ctx, offer)
+	}
 	if err != nil {
 		return nil, err // a nil *sfu.Viewer would not be a nil Viewer
+	}
+	if e.node.relays != nil {
+		e.node.relays.seek(offer.Stream)
 	}
 	return viewer, nil
 }

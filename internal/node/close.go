@@ -34,14 +34,18 @@ func (n *Node) close() error {
 			return nil
 		})
 	}
+	if n.relays != nil {
+		step("relays of others", func() error { n.relays.leave(ctx); return nil })
+		n.relays.close()
+	}
+	if n.relaying != nil {
+		n.relaying.Close()
+	}
 	if n.whip != nil {
 		step("whip", func() error { n.whip.Close(); return nil })
 	}
 	if n.hls != nil {
 		step("hls", func() error { n.hls.Close(); return nil })
-	}
-	if n.chat != nil {
-		step("chat", n.chat.Close)
 	}
 	if n.public != nil {
 		step("public port", func() error { return n.public.shutdown(ctx) })
@@ -52,14 +56,14 @@ func (n *Node) close() error {
 	if n.media != nil {
 		step("media", n.media.Close)
 	}
+	if n.relays != nil {
+		step("relays", func() error { n.relays.wait(); return nil })
+	}
 	if n.files != nil {
 		step("recordings", n.files.Close)
 	}
 	if n.cluster != nil {
 		step("cluster", func() error { return n.cluster.close(ctx) })
-	}
-	if n.catalog != nil {
-		step("database", n.catalog.Close)
 	}
 	if n.ops != nil {
 		step("ops port", func() error { return n.ops.shutdown(ctx) })

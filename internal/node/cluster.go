@@ -20,9 +20,9 @@ type cluster struct {
 	embedded *signaling.Embedded // nil when redis.url is set
 	client   redis.UniversalClient
 	registry *signaling.Registry
-	journal  *signaling.Journal
 	log      *slog.Logger
 	watching sync.WaitGroup // goroutines of hold
+	relays   *relays        // nil on a node alone
 
 	mu     sync.Mutex
 	claims map[string]*claim // by stream
@@ -83,9 +83,6 @@ func (n *Node) openCluster() error {
 	if err != nil {
 		return err
 	}
-	if c.journal, err = signaling.NewJournal(c.client, c.id, n.log); err != nil {
-		return err
-	}
 	return errors.Join(
 		n.metrics.CounterFunc("sluice_lease_losses_total", "Streams that another node has taken from this one.", nil,
 			func() float64 { return float64(c.registry.LeaseLosses()) }),
@@ -98,6 +95,25 @@ func (n *Node) openCluster() error {
 			return 1
 		}),
 	)
+}
+
+// generation is that of this node's lease of a stream, 0 when it has none.
+func (c *cluster) generation(stream string) uint64 {
+	c.mu.Lock()
+	held := c.claims[stream]
+	c.mu.Unlock()
+	if held == nil {
+		return 0
+	}
+	select {
+	case <-held.ready:
+	default:
+		return 0
+	}
+	if held.err != nil {
+		return 0
+	}
+	return held.lease.Generation()
 }
 
 // take claims stream for this node. The caller gives the claim back.
@@ -163,9 +179,15 @@ func (c *cluster) hold(stream string, held *claim, session published) {
 		select {
 		case <-session.Done():
 		case <-held.lease.Lost():
-			session.Close("another node has taken the stream")
+			if c.relays == nil || c.relays.succeed(stream) != nil {
+				session.Close("another node has taken the stream")
+			}
+			<-session.Done()
 		}
 		c.give(stream, held)
+		if c.relays != nil {
+			c.relays.seek(stream)
+		}
 	})
 }
 
@@ -174,9 +196,6 @@ func (c *cluster) hold(stream string, held *claim, session published) {
 func (c *cluster) close(ctx context.Context) error {
 	c.watching.Wait()
 	var errs []error
-	if c.journal != nil {
-		c.journal.Close()
-	}
 	if c.registry != nil {
 		errs = append(errs, c.registry.Close(ctx))
 	}

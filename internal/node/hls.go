@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/sluice-live/sluice"
@@ -45,14 +44,13 @@ func targetDuration(segment time.Duration) time.Duration {
 	return segment.Truncate(time.Second) + time.Second
 }
 
-// front routes HLS past the engine and its middlewares. The chat of a recording
-// is no part of HLS.
+// front routes HLS past the engine and its middlewares.
 func (n *Node) front(engine http.Handler) http.Handler {
 	if n.hls == nil {
 		return engine
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if hlsfallback.Handles(r.URL.Path) && !strings.HasSuffix(r.URL.Path, "/chat.json") {
+		if hlsfallback.Handles(r.URL.Path) {
 			n.hls.ServeHTTP(w, r)
 			return
 		}

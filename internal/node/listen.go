@@ -88,3 +88,26 @@ func (s *server) url() string {
 	}
 	return (&url.URL{Scheme: s.scheme, Host: net.JoinHostPort(host, port)}).String()
 }
+
+// address is where the other nodes reach this one.
+func (n *Node) address() string {
+	for _, set := range []string{n.config.Node.URL, n.config.HTTP.PublicURL} {
+		if set != "" {
+			return set
+		}
+	}
+	host, port, err := net.SplitHostPort(n.public.listener.Addr().String())
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsUnspecified() {
+		return n.public.url()
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return n.public.url()
+	}
+	for _, a := range addrs {
+		if one, ok := a.(*net.IPNet); ok && one.IP.IsGlobalUnicast() {
+			return n.public.scheme + "://" + net.JoinHostPort(one.IP.String(), port)
+		}
+	}
+	return n.public.url()
+}

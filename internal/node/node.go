@@ -12,16 +12,15 @@ import (
 	"sync/atomic"
 
 	"github.com/sluice-live/sluice"
-	"github.com/sluice-live/sluice/chat"
 	"github.com/sluice-live/sluice/hlsfallback"
 	"github.com/sluice-live/sluice/internal/auth"
 	"github.com/sluice-live/sluice/internal/blob"
-	"github.com/sluice-live/sluice/internal/catalog"
 	"github.com/sluice-live/sluice/internal/obs"
 	"github.com/sluice-live/sluice/internal/wish"
 	"github.com/sluice-live/sluice/recorder"
 	"github.com/sluice-live/sluice/sfu"
 	"github.com/sluice-live/sluice/whep"
+	"github.com/sluice-live/sluice/whep/relay"
 	"github.com/sluice-live/sluice/whip"
 )
 
@@ -38,8 +37,8 @@ type Node struct {
 	hls      *hlsfallback.Handler // nil when nothing is recorded
 	shelf    *shelf               // what hls reads
 	cluster  *cluster
-	catalog  *catalog.Catalog // nil without chat
-	chat     *chat.Hub        // nil when off
+	relays   *relays // nil on a node alone
+	relaying *relay.Server
 	whip     *whip.Handler
 	whep     *whep.Handler
 	public   *server
@@ -58,7 +57,7 @@ func New(c Config, log *slog.Logger) (_ *Node, err error) {
 			err = errors.Join(err, n.Close())
 		}
 	}()
-	for _, build := range []func() error{n.observe, n.authorize, n.openMedia, n.openCluster, n.record, n.openChat, n.listen} {
+	for _, build := range []func() error{n.observe, n.authorize, n.openMedia, n.openCluster, n.openRelays, n.record, n.listen} {
 		if err := build(); err != nil {
 			return nil, err
 		}
@@ -124,7 +123,7 @@ func (n *Node) openMedia() error {
 		MaxViewers: c.Stream.MaxViewers,
 		FlexFEC:    c.Media.FlexFEC, PlayoutDelayMin: c.Media.PlayoutDelayMin, PlayoutDelayMax: c.Media.PlayoutDelayMax,
 		Grace: c.Stream.Grace, Wait: c.Stream.Wait, Takeover: c.Stream.Takeover,
-	}, sfu.Deps{Log: n.log, JoinTime: join, ForwardDelay: delay, Chat: n.talk})
+	}, sfu.Deps{Log: n.log, JoinTime: join, ForwardDelay: delay})
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
+	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/internal/blob"
 	"github.com/sluice-live/sluice/internal/obs"
 	"github.com/sluice-live/sluice/recorder"
@@ -13,6 +15,11 @@ import (
 
 // taps is recorder.Media.
 type taps struct{ *sfu.SFU }
+
+// Streams implements recorder.Media: those whose publisher is here.
+func (t taps) Streams() []sluice.Stream {
+	return slices.DeleteFunc(t.SFU.Streams(), func(s sluice.Stream) bool { return s.Relayed })
+}
 
 // Tap implements recorder.Media.
 func (t taps) Tap(stream string) (recorder.Tap, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-live/sluice/signaling"
 	"github.com/sluice-live/sluice/web"
 	"github.com/sluice-live/sluice/whep"
+	"github.com/sluice-live/sluice/whep/relay"
 	"github.com/sluice-live/sluice/whip"
 )
 
@@ -38,13 +39,17 @@ func (n *Node) listen() error {
 	}
 	n.whip.Routes(engine)
 	n.whep.Routes(engine)
-	n.chatRoutes(engine, limiter)
+	if n.relays != nil {
+		n.relaying = relay.NewServer(n.relays, n.relays.tickets, limiter, n.log)
+		n.relaying.Routes(engine)
+	}
 	if err := n.routes(engine, limiter); err != nil {
 		return err
 	}
 	if n.public, err = newServer(c.HTTP.Addr, n.front(engine), c.HTTP.TLS, n.log); err != nil {
 		return errors.Join(errors.New("http.addr"), err)
 	}
+	n.cluster.registry.SetURL(n.address())
 	n.public.listener = newPerIPListener(n.public.listener, c.Limits.ConnectionsPerIP)
 	if c.Ops.Addr == "" {
 		return nil
