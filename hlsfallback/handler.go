@@ -22,6 +22,7 @@ type Handler struct {
 	stats     counters
 	grants    grants
 	constants *constants
+	packers   *sync.Pool // of *gzip.Writer
 	old       *segmentCache
 	shelved   *shelved
 	ctx       context.Context // of loading; ends with Close
@@ -47,6 +48,7 @@ func New(deps Deps, config Config) (*Handler, error) {
 		shows: map[string]*show{}, stream: map[string]*show{},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.packers = newPackers()
 	h.constants = config.constants()
 	h.old = newSegmentCache(deps.Shelf, config.Cache)
 	h.shelved = newShelved(deps.Shelf, config)

@@ -160,6 +160,7 @@ func (f *feed) begin(id string) {
 	}
 	f.shelf.mu.Unlock()
 	f.h.Begin(f.rec)
+	f.h.loading.Wait()
 	f.h.Describe(id, renditions)
 	f.tracks = map[string]*feedTrack{}
 	for _, r := range renditions {

@@ -298,3 +298,24 @@ func TestDeltaIsIgnored_6_2_5_1(t *testing.T) {
 		t.Errorf("a delta that is not offered:\n%s", p)
 	}
 }
+
+// What comes while the past is still being read stands behind it.
+func TestPastIsReadWhileTheShowGoesOn(t *testing.T) {
+	f := newFeed(t, Config{Window: 20 * time.Second})
+	f.segment(5)
+	f.h.Close()
+	f.start()
+	s := newShow(f.rec, f.h.config)
+	f.h.shows["rec1"], f.h.stream["demo"] = s, s
+	f.h.Describe("rec1", f.shelf.renditions["rec1"])
+	f.segment(30)
+	f.h.load(s)
+	f.segment(1)
+	p := f.playlist("")
+	if first := number(t, p, "#EXT-X-MEDIA-SEQUENCE"); first != 26 || len(tags(p, "#EXTINF")) != 10 {
+		t.Errorf("first segment %d in\n%s", first, p)
+	}
+	if whole := f.get("/vod/rec1/v0/index.m3u8", 200); len(tags(whole, "#EXTINF")) != 36 {
+		t.Errorf("the whole is\n%s", whole)
+	}
+}

@@ -62,6 +62,17 @@ func errTimeout() error {
 	return &sluice.Error{Code: sluice.CodeUnavailable, Detail: "no new media came in time", RetryAfter: time.Second}
 }
 
+// whole reports whether the past is there. Before, nothing is removed, or what
+// was removed could not be counted.
+func (s *show) whole() bool {
+	select {
+	case <-s.loaded:
+		return true
+	default:
+		return false
+	}
+}
+
 func (s *show) begun() { s.once.Do(func() { close(s.first) }) }
 
 // describe adds and updates renditions. fresh values replace known ones.

@@ -128,7 +128,9 @@ func (t *track) addSegment(seg sluice.Segment) (stretched bool) {
 	near.seg = seg
 	near.join()
 	t.add(seg)
-	t.trim(t.show.config)
+	if t.show.whole() {
+		t.trim(t.show.config)
+	}
 	t.near = append(t.near, near)
 	t.forget()
 	t.last.Store(max(t.last.Load(), position{seg.Sequence, len(near.parts) - 1}.pack()))

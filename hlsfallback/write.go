@@ -22,7 +22,7 @@ func (x *exchange) text(b *body, contentType, cache []string) error {
 	if len(data) >= gzipFrom {
 		header["Vary"] = x.h.constants.vary
 		if acceptsGzip(x.r) {
-			if packed, packedLength := b.gzip(); packed != nil {
+			if packed, packedLength := b.gzip(x.h.packers); packed != nil {
 				header["Content-Encoding"] = x.h.constants.gzip
 				data, length = packed, packedLength
 			}

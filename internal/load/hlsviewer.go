@@ -1,6 +1,8 @@
 package load
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -143,6 +145,7 @@ func (v *hlsViewer) flood(ctx context.Context, at *url.URL) error {
 
 func (v *hlsViewer) do(ctx context.Context, at *url.URL) (*http.Response, error) {
 	request := (&http.Request{Method: http.MethodGet, URL: at, Host: at.Host, Header: http.Header{}}).WithContext(ctx)
+	request.Header["Accept-Encoding"] = []string{"gzip"}
 	if v.run.cfg.Token != "" {
 		request.Header["Authorization"] = []string{"Bearer " + v.run.cfg.Token}
 	}
@@ -155,18 +158,35 @@ func (v *hlsViewer) text(ctx context.Context, at *url.URL) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	body, err := io.ReadAll(io.LimitReader(answer.Body, 64<<20))
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxPlaylist))
 	if err = errors.Join(err, answer.Body.Close()); err != nil {
 		return "", err
+	}
+	sent := len(body)
+	if answer.Header.Get("Content-Encoding") == "gzip" {
+		if body, err = unpack(body); err != nil {
+			return "", err
+		}
 	}
 	if answer.StatusCode != http.StatusOK {
 		return "", fmt.Errorf("a playlist has status %d", answer.StatusCode)
 	}
 	if v.run.measuring.Load() {
 		v.run.requests.Add(1)
-		v.run.bytes.Add(uint64(len(body)))
+		v.run.bytes.Add(uint64(sent))
 	}
 	return string(body), nil
+}
+
+// maxPlaylist bounds a playlist, in bytes.
+const maxPlaylist = 64 << 20
+
+func unpack(body []byte) ([]byte, error) {
+	r, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(r, maxPlaylist))
 }
 
 // part waits for the hinted part. One that does not come is no failure.
