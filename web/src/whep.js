@@ -219,6 +219,7 @@ export class WhepPlayer extends EventTarget {
     }
     if (connection !== this.#connection) return;
     connection.observe(report);
+    this.#emit('report', {report});
     this.#watchPackets(connection, report);
     if (this.#ticks++ % STATS_EVERY === 0) this.#report(report);
   }

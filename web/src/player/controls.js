@@ -22,7 +22,7 @@ function show(button, name, key) {
 
 /** `actions`: togglePlay, toggleMute, setVolume, toggleStats, togglePip, toggleFullscreen, toggleHelp. */
 export class Controls {
-  constructor(actions, menu) {
+  constructor(actions, menu, timeline) {
     this.play = control('play', 'k', actions.togglePlay);
     this.mute = control('mute', 'm', actions.toggleMute);
     this.volume = h('input', {
@@ -34,7 +34,7 @@ export class Controls {
     this.fullscreen = control('fullscreen', 'f', actions.toggleFullscreen, !document.fullscreenEnabled);
     this.help = control('help', '?', actions.toggleHelp);
     this.element = h('div', {class: 'bar', role: 'group', 'aria-label': t('player.label')},
-      this.play, this.mute, this.volume, h('span', {class: 'space'}), menu.element, this.stats, this.help, this.pip, this.fullscreen);
+      timeline.element, this.play, this.mute, this.volume, h('span', {class: 'space'}), menu.element, this.stats, this.help, this.pip, this.fullscreen);
   }
 
   update(video, {stats, fullscreen}) {

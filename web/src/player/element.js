@@ -3,7 +3,7 @@
 import styles from '../css/player.css';
 import {readFrame, wallClock} from '../lib/clock.js';
 import {fill, h, icon} from '../lib/dom.js';
-import {milliseconds} from '../lib/format.js';
+import {duration, milliseconds} from '../lib/format.js';
 import {icons} from '../lib/icons.js';
 import {flag} from '../lib/params.js';
 import {t} from '../strings.js';
@@ -13,17 +13,21 @@ import {helpDialog, pressKey} from './keys.js';
 import {QualityMenu} from './menu.js';
 import {StatsOverlay} from './overlay.js';
 import {Panel} from './panel.js';
+import {recordedUrl, Sides} from './sides.js';
 
 const IDLE_MS = 2500;
 const FORWARD = ['statechange', 'no-media', 'media-recovered', 'qualitychange', 'viewercount', 'latency', 'reconnecting', 'layers', 'stats'];
 
 /**
- * Attributes: src (WHEP endpoint), token, quality ("auto", rid, "720p"), poster;
+ * Attributes: src (WHEP endpoint), hls (playlist of the recorded side; "false" for none,
+ * by default the one that belongs to src), token, quality ("auto", rid, "720p"), poster;
  * switches that are on unless "false": controls, muted, autoplay, playsinline;
  * switches that are off unless present: stats, nohotkeys.
  *
- * Fires WhepPlayer's events on itself. `player` is the WhepPlayer, `video` the
- * element inside, `readClock()` reads the test clock in the picture.
+ * Fires WhepPlayer's events on itself, and "fallback" ({mode, freeze}) when another side
+ * is shown: mode is live (WebRTC), fallback (LL-HLS stands in) or behind (the past).
+ * `player` is the WhepPlayer, `video` the element that is shown, `sides` both of them,
+ * `readClock()` reads the test clock in the picture.
  */
 export class LivePlayer extends HTMLElement {
   static observedAttributes = ['src', 'token'];
@@ -40,7 +44,12 @@ export class LivePlayer extends HTMLElement {
     sheet.replaceSync(styles);
     root.adoptedStyleSheets = [sheet];
     this.player = null;
-    this.video = null;
+    this.sides = null;
+  }
+
+  /** The element that is shown. */
+  get video() {
+    return this.sides?.front || null;
   }
 
   connectedCallback() {
@@ -55,6 +64,7 @@ export class LivePlayer extends HTMLElement {
     removeEventListener('pagehide', this.#leave);
     this.player?.stop();
     this.player = null;
+    this.sides.stop();
     this.panel.close();
   }
 
@@ -69,11 +79,11 @@ export class LivePlayer extends HTMLElement {
 
   #build() {
     this.#built = true;
-    this.video = h('video', {playsinline: this.#flag('playsinline', true), 'aria-label': t('player.label')});
+    this.sides = new Sides({onSwap: (_, freeze) => this.#swapped(freeze), onMode: () => this.#modeChanged(), onChange: () => this.#sideChanged()}, {playsinline: this.#flag('playsinline', true)});
     this.video.muted = this.#flag('muted', true);
     if (this.getAttribute('poster')) this.video.poster = this.getAttribute('poster');
     this.menu = new QualityMenu((choice) => this.selectQuality(choice));
-    this.controls = new Controls(this.#actions, this.menu);
+    this.controls = new Controls(this.#actions, this.menu, this.sides.timeline);
     this.overlay = new StatsOverlay();
     this.overlay.toggle(this.#flag('stats', false));
     this.panel = new Panel({useToken: (token) => this.#useToken(token), retry: () => this.#start()});
@@ -83,16 +93,18 @@ export class LivePlayer extends HTMLElement {
     this.big = h('button', {class: 'big', type: 'button', hidden: true, on: {click: () => this.#bigClicked()}});
     this.status = h('div', {class: 'sr', role: 'status', 'aria-live': 'polite'});
     this.frame = h('div', {class: 'frame', 'data-state': 'idle'},
-      this.video, h('div', {class: 'top'}, this.badge), this.panel.element, this.big, this.overlay.element,
+      this.sides.hls, this.sides.rtc, h('div', {class: 'top'}, this.badge), this.panel.element, this.big, this.overlay.element, this.sides.card.element,
       this.#flag('controls', true) && this.controls.element, this.help, this.status);
     this.shadowRoot.append(this.frame);
     this.#listen();
   }
 
   #listen() {
-    for (const type of ['play', 'pause', 'volumechange']) this.video.addEventListener(type, this.#refresh);
-    this.video.addEventListener('click', (ev) => ev.pointerType !== 'touch' && this.#actions.togglePlay());
-    this.video.addEventListener('dblclick', () => this.#actions.toggleFullscreen());
+    for (const video of [this.sides.rtc, this.sides.hls]) {
+      for (const type of ['play', 'pause', 'volumechange']) video.addEventListener(type, this.#refresh);
+      video.addEventListener('click', (ev) => ev.pointerType !== 'touch' && this.#actions.togglePlay());
+      video.addEventListener('dblclick', () => this.#actions.toggleFullscreen());
+    }
     for (const type of ['pointermove', 'pointerdown', 'keydown', 'focusin']) this.frame.addEventListener(type, () => this.#wake());
     this.frame.addEventListener('pointerleave', () => this.frame.toggleAttribute('data-idle', true));
     if (!this.hasAttribute('nohotkeys')) this.addEventListener('keydown', (ev) => this.pressKey(ev));
@@ -107,8 +119,9 @@ export class LivePlayer extends HTMLElement {
     this.player?.stop();
     if (!this.getAttribute('src')) return;
     const url = new URL(this.getAttribute('src'), document.baseURI).href;
-    const player = new WhepPlayer({url, token: this.getAttribute('token') || '', video: this.video});
+    const player = new WhepPlayer({url, token: this.getAttribute('token') || '', video: this.sides.rtc});
     this.player = player;
+    this.#startRecorded(url);
     for (const type of FORWARD) {
       player.addEventListener(type, (ev) => {
         if (this.player !== player) return;
@@ -125,12 +138,40 @@ export class LivePlayer extends HTMLElement {
   #on(type, detail) {
     if (type === 'statechange') this.#state(detail);
     if (type === 'latency') this.#latency = detail;
-    if (type === 'stats') this.overlay.update(detail, this.#latency);
+    if (type === 'stats' && !this.sides.recorded) this.overlay.update(detail, this.#latency);
     if (type === 'layers' || type === 'qualitychange' || type === 'statechange') this.#updateMenu();
     if (type === 'latency' || type === 'statechange') this.#updateBadge();
   }
 
+  #startRecorded(url) {
+    const named = this.getAttribute('hls');
+    const recorded = named === null ? recordedUrl(url) : named && named !== 'false' ? new URL(named, document.baseURI).href : '';
+    this.sides.start(this.player, {url: recorded, token: this.getAttribute('token') || ''});
+  }
+
+  #swapped(freeze) {
+    const {mode} = this.sides;
+    this.#state(this.player);
+    if (mode === 'fallback') this.status.textContent = t('player.fallback');
+    this.dispatchEvent(new CustomEvent('fallback', {detail: {mode, freeze}}));
+  }
+
+  #modeChanged() {
+    this.#updateMenu();
+    this.#updateBadge();
+  }
+
+  #sideChanged() {
+    if (this.sides.recorded) this.#modeChanged();
+  }
+
+  /** The state of what is shown: the recorded side plays while WebRTC does not. */
+  get #shownState() {
+    return this.sides.recorded ? 'live' : this.player?.state;
+  }
+
   #state({state, error}) {
+    if (this.sides.recorded) state = 'live';
     this.frame.dataset.state = state;
     this.panel.show(state, error);
     const stopped = state === 'paused' || state === 'offline';
@@ -158,22 +199,40 @@ export class LivePlayer extends HTMLElement {
   }
 
   #updateMenu() {
+    if (this.sides.recorded) {
+      const {layers, choice} = this.sides.rewind;
+      this.menu.update({layers, choice, height: this.video.videoHeight, available: layers.length > 1});
+      return;
+    }
     const {layers, choice, stats, canSelectLayer} = this.player;
     this.menu.update({layers, choice, height: stats?.video?.height, available: canSelectLayer});
   }
 
   #updateBadge() {
-    const live = this.player.state === 'live';
+    const live = this.#shownState === 'live';
     this.badge.hidden = !live;
+    this.badge.dataset.via = this.sides.recorded ? (this.sides.mode === 'behind' ? 'past' : 'hls') : 'rtc';
     if (!live) return;
+    if (this.sides.recorded) {
+      this.#recordedBadge();
+      return;
+    }
     const ms = this.#latency && milliseconds(this.#latency.ms);
     this.badgeText.textContent = ms ? `${t('player.live')} · ${this.#latency.measured ? '' : '~'}${ms}` : t('player.live');
     this.badge.title = ms ? t(this.#latency.measured ? 'player.latency' : 'player.latencyGuess', {ms}) : '';
   }
 
+  #recordedBadge() {
+    const {capture, liveCapture} = this.sides.director;
+    const behind = capture && liveCapture ? liveCapture - capture : 1000 * (this.sides.rewind.latency ?? 0);
+    const far = this.sides.mode === 'behind';
+    this.badgeText.textContent = far ? `−${duration(behind)}` : `${t('player.live')} · ~${milliseconds(behind)}`;
+    this.badge.title = far ? t('player.behind', {time: duration(behind)}) : t('player.fallback');
+  }
+
   #refresh = () => {
     this.controls.update(this.video, {stats: this.overlay.open, fullscreen: Boolean(document.fullscreenElement)});
-    const live = this.player?.state === 'live';
+    const live = this.#shownState === 'live';
     const blocked = live && this.video.paused;
     this.big.hidden = !live || (!blocked && !this.video.muted);
     const [label, name] = blocked ? ['player.tapPlay', 'play'] : ['player.tapUnmute', 'muted'];
@@ -214,8 +273,11 @@ export class LivePlayer extends HTMLElement {
 
   /** Chooses a layer and says so when the server refuses. */
   async selectQuality(choice) {
+    const height = (rid) => this.player.layers.concat(this.sides.rewind?.layers || []).find((l) => l.rid === rid)?.height || 0;
     try {
-      await this.player.selectLayer(choice);
+      this.sides.rewind?.select(choice, height(choice));
+      const same = String(choice).startsWith('hls-') ? this.player.layers.find((l) => l.height === height(choice))?.rid || 'auto' : choice;
+      await this.player.selectLayer(same);
     } catch {
       this.status.textContent = t('player.qualityFailed');
     }
@@ -237,6 +299,8 @@ export class LivePlayer extends HTMLElement {
         this.overlay.update(this.player?.stats, this.#latency);
         this.#refresh();
       },
+      nudge: (seconds) => this.sides.nudge(seconds),
+      goLive: () => this.sides.goLive(),
       toggleQuality: () => this.menu.toggle(),
       toggleHelp: () => (this.help.open ? this.help.close() : this.help.showModal()),
       togglePip: () => {

@@ -6,7 +6,7 @@ import {t} from '../strings.js';
 
 const KEYS = [
   ['Space  K', 'keys.play'], ['M', 'keys.mute'], ['↑  ↓', 'keys.volume'], ['F', 'keys.fullscreen'],
-  ['P', 'keys.pip'], ['Q', 'keys.quality'], ['I', 'keys.stats'], ['?', 'keys.help'],
+  ['P', 'keys.pip'], ['Q', 'keys.quality'], ['I', 'keys.stats'], ['J  L', 'keys.seek'], ['End', 'keys.live'], ['?', 'keys.help'],
 ];
 
 /**
@@ -35,6 +35,11 @@ function actionOf(key, onControl, actions) {
     case 'q': return actions.toggleQuality;
     case 'i': return actions.toggleStats;
     case '?': return actions.toggleHelp;
+    case 'j': return () => actions.nudge(-10);
+    case 'l': return () => actions.nudge(10);
+    case 'ArrowLeft': return onControl ? null : () => actions.nudge(-5);
+    case 'ArrowRight': return onControl ? null : () => actions.nudge(5);
+    case 'End': return onControl ? null : actions.goLive;
     case 'ArrowUp': return onControl ? null : () => actions.nudgeVolume(0.05);
     case 'ArrowDown': return onControl ? null : () => actions.nudgeVolume(-0.05);
     default: return null;

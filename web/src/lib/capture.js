@@ -1,0 +1,73 @@
+// Which moment a picture of a WebRTC stream was captured at.
+
+const NTP_EPOCH_MS = 2_208_988_800_000; // Unix epoch in milliseconds since 1900
+const SMOOTH = 0.2; // weight of the newest reading
+const JUMP_MS = 400; // a reading this far off replaces the old ones
+
+/**
+ * Maps what a video element shows to capture time, in milliseconds of the Unix
+ * epoch by the server's clock: the one of EXT-X-PROGRAM-DATE-TIME. The server's
+ * sender reports carry it; the browser applies them to what it plays.
+ */
+export class CaptureClock {
+  #video;
+  #handle = 0;
+  #offset = null; // capture time minus our time of showing
+  #onFrame;
+
+  constructor(video, onFrame = () => {}) {
+    this.#video = video;
+    this.#onFrame = onFrame;
+    this.shownAt = 0; // of the last picture, performance.now
+    this.frames = 0;
+    this.#arm();
+  }
+
+  #arm() {
+    if (!this.#video.requestVideoFrameCallback) return;
+    this.#handle = this.#video.requestVideoFrameCallback((now) => {
+      this.shownAt = now;
+      this.frames++;
+      this.#arm();
+      this.#onFrame(now);
+    });
+  }
+
+  /** Takes a RTCStatsReport. */
+  update(report) {
+    for (const s of report.values()) {
+      if (s.type === 'inbound-rtp' && s.kind === 'video') this.#read(s);
+    }
+  }
+
+  #read({estimatedPlayoutTimestamp: played, timestamp}) {
+    if (!played || !timestamp) return;
+    // Browsers differ in the epoch.
+    const capture = played > timestamp + NTP_EPOCH_MS / 2 ? played - NTP_EPOCH_MS : played;
+    const offset = capture - timestamp;
+    if (this.#offset === null || Math.abs(offset - this.#offset) > JUMP_MS) this.#offset = offset;
+    else this.#offset += SMOOTH * (offset - this.#offset);
+  }
+
+  /** Capture time of the last picture, or null while it is unknown. */
+  get capture() {
+    if (this.#offset === null || !this.shownAt) return null;
+    return performance.timeOrigin + this.shownAt + this.#offset;
+  }
+
+  /** Capture time of what would be shown at this moment, or null. */
+  get now() {
+    return this.#offset === null ? null : performance.timeOrigin + performance.now() + this.#offset;
+  }
+
+  /** Forgets the mapping: another session, perhaps another server. */
+  reset() {
+    this.#offset = null;
+    this.frames = 0;
+    this.shownAt = 0;
+  }
+
+  close() {
+    this.#video.cancelVideoFrameCallback?.(this.#handle);
+  }
+}

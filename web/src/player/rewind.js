@@ -1,0 +1,264 @@
+// The recorded side of a stream: LL-HLS by hls.js, or by the browser itself.
+
+import {CaptureClock} from '../lib/capture.js';
+import {NativeSource} from './native.js';
+
+const EDGE_S = 0.15; // as near to the live edge as a start may be
+const SLOW = 0.9; // playback rate that builds up a buffer
+const FAST = 1.06; // that catches up
+const THIN_S = 0.35;
+
+/** @typedef {{from: number, to: number}} Range capture times in milliseconds */
+
+/**
+ * Plays a stream's playlist in a video element, addressed by capture time.
+ * Loads the library and the multivariant playlist in prepare(), media only
+ * between start() and stop().
+ *
+ * Events: levels, range, painted (a picture was shown since start), failed.
+ */
+export class Rewind extends EventTarget {
+  #options;
+  #hls = null;
+  #Hls = null;
+  #native = null;
+  #preparing = null;
+  #details = null;
+  #target = null; // capture time to start at; NaN: the live edge
+  #started = false;
+  #clock;
+  #timer = 0;
+
+  /** @param {{video: HTMLVideoElement, url: string, token: string}} options */
+  constructor(options) {
+    super();
+    this.#options = options;
+    this.painted = false;
+    this.followLive = false;
+    this.recording = '';
+    this.thumbnailsUrl = '';
+    this.#clock = new CaptureClock(options.video, () => this.#shown());
+  }
+
+  /** Resolves to false when there is nothing to play. */
+  prepare() {
+    this.#preparing ||= this.#open();
+    return this.#preparing;
+  }
+
+  async #open() {
+    const {default: Hls} = await import('../vendor/hls/hls.mjs');
+    this.#Hls = Hls;
+    if (!Hls.isSupported()) {
+      this.#native = NativeSource.supported(this.#options.video) ? new NativeSource(this.#options) : null;
+      return this.#native !== null;
+    }
+    const {token, url, video} = this.#options;
+    const hls = new Hls({
+      autoStartLoad: false, enableWorker: false, lowLatencyMode: true, backBufferLength: 20, maxBufferLength: 12,
+      liveDurationInfinity: true, capLevelToPlayerSize: true, startFragPrefetch: true,
+      xhrSetup: (xhr) => token && xhr.setRequestHeader('Authorization', `Bearer ${token}`),
+    });
+    this.#hls = hls;
+    this.#listen(hls, Hls);
+    const parsed = new Promise((resolve) => {
+      hls.once(Hls.Events.MANIFEST_PARSED, () => resolve(true));
+      hls.on(Hls.Events.ERROR, (_, data) => data.fatal && resolve(false));
+    });
+    hls.loadSource(url);
+    hls.attachMedia(video);
+    const ok = (await parsed) && this.#hls === hls;
+    if (ok) this.#read(hls);
+    else if (this.#hls === hls || this.#hls === null) this.#preparing = null; // to be tried again
+    return ok;
+  }
+
+  #read(hls) {
+    const data = hls.sessionData || {};
+    this.recording = data['live.sluice.recording']?.VALUE || '';
+    const thumbs = data['live.sluice.thumbnails']?.VALUE;
+    if (thumbs) this.thumbnailsUrl = new URL(thumbs, this.#options.url).href;
+    this.#emit('levels');
+  }
+
+  #listen(hls, {Events, ErrorTypes}) {
+    hls.on(Events.MANIFEST_LOADED, (_, data) => (hls.sessionData = data.sessionData));
+    const details = (_, data) => this.#took(data.details);
+    hls.on(Events.LEVEL_LOADED, details);
+    hls.on(Events.LEVEL_UPDATED, details);
+    hls.on(Events.LEVEL_SWITCHED, () => this.#emit('levels'));
+    hls.on(Events.ERROR, (_, data) => {
+      if (!data.fatal) return;
+      if (data.type === ErrorTypes.MEDIA_ERROR && this.#started) hls.recoverMediaError();
+      else this.#fail();
+    });
+  }
+
+  #fail() {
+    this.stop();
+    this.#preparing = null;
+    this.#hls?.destroy();
+    this.#hls = null;
+    this.#emit('failed');
+  }
+
+  #took(details) {
+    const first = this.#details === null;
+    this.#details = details;
+    if (this.#started && this.#target !== null && (first || this.#options.video.readyState === 0)) this.#aim();
+    this.#emit('range');
+  }
+
+  /** Starts media where #target says; needs a playlist. */
+  #aim() {
+    const target = this.#target;
+    this.#target = null;
+    if (Number.isNaN(target)) return;
+    const at = this.#positionOf(target);
+    this.#hls.stopLoad();
+    this.#hls.startLoad(at);
+    this.#options.video.currentTime = at;
+  }
+
+  /** Position in the media of a capture time, within what there is. */
+  #positionOf(capture) {
+    const {fragments, edge} = this.#details;
+    let best = fragments[0];
+    for (const f of fragments) if (f.programDateTime && f.programDateTime <= capture) best = f;
+    const at = best.start + (capture - best.programDateTime) / 1000;
+    return Math.max(fragments[0].start, Math.min(at, edge - EDGE_S));
+  }
+
+  /** Forgets the show: the next prepare() reads the one that runs then. */
+  reset() {
+    this.stop();
+    this.#hls?.destroy();
+    this.#hls = null;
+    this.#details = null;
+    this.#preparing = null;
+    this.thumbnailsUrl = '';
+  }
+
+  /** Seconds from what is shown to the end of what there is, or null. */
+  get latency() {
+    return this.#hls?.latency || null;
+  }
+
+  /** Loads and plays from a capture time; null for the live edge. */
+  async start(capture, {followLive = false} = {}) {
+    this.followLive = followLive;
+    this.painted = false;
+    this.#target = capture ?? NaN;
+    this.#started = true;
+    if (!(await this.prepare()) || !this.#started) return false;
+    if (this.#native) {
+      this.#native.start(capture);
+    } else {
+      this.#details = null;
+      this.#hls.startLoad(-1);
+    }
+    clearInterval(this.#timer);
+    this.#timer = setInterval(() => this.#pace(), 200);
+    this.#options.video.play().catch(() => {});
+    return true;
+  }
+
+  seek(capture) {
+    this.followLive = false;
+    if (!this.#started || (!this.#details && !this.#native)) return this.start(capture);
+    if (this.#native) this.#native.seek(capture);
+    else this.#options.video.currentTime = this.#positionOf(capture);
+    return Promise.resolve(true);
+  }
+
+  /** Stops loading; what is prepared stays. */
+  stop() {
+    this.#started = false;
+    this.#target = null;
+    this.painted = false;
+    clearInterval(this.#timer);
+    this.#options.video.pause();
+    this.#options.video.playbackRate = 1;
+    this.#native?.stop();
+    this.#hls?.stopLoad();
+  }
+
+  /** Keeps its distance to the live edge: slower when the buffer is thin. */
+  #pace() {
+    const {video} = this.#options;
+    if (!this.followLive || !this.#hls || video.paused) {
+      if (video.playbackRate === SLOW || video.playbackRate === FAST) video.playbackRate = 1;
+      return;
+    }
+    const {buffered, currentTime} = video;
+    const ahead = buffered.length ? buffered.end(buffered.length - 1) - currentTime : 0;
+    const behind = this.#hls.latency - this.#hls.targetLatency;
+    const rate = ahead < THIN_S || behind < -0.2 ? SLOW : behind > 0.7 ? FAST : 1;
+    if (video.playbackRate !== rate) video.playbackRate = rate;
+  }
+
+  #shown() {
+    if (!this.#started || this.painted || this.#target !== null) return;
+    this.painted = true;
+    this.#emit('painted');
+  }
+
+  get playing() {
+    return this.#started;
+  }
+
+  /** Capture time of what is shown, or null. */
+  get capture() {
+    if (this.#native) return this.#native.capture;
+    return this.#hls?.playingDate?.getTime() ?? null;
+  }
+
+  /** @returns {Range|null} what can be played */
+  get range() {
+    if (this.#native) return this.#native.range;
+    const fragments = this.#details?.fragments || [];
+    const first = fragments.find((f) => f.programDateTime);
+    if (!first) return null;
+    const last = fragments.findLast((f) => f.programDateTime);
+    return {from: first.programDateTime, to: last.programDateTime + 1000 * (this.#details.edge - last.start)};
+  }
+
+  get ended() {
+    return this.#details ? !this.#details.live && this.#options.video.ended : this.#options.video.ended;
+  }
+
+  /** Qualities, best first, in the form of WHEP's layers. */
+  get layers() {
+    return (this.#hls?.levels || []).map((l, i) => ({rid: `hls-${i}`, width: l.width, height: l.height, bitrate: l.averageBitrate || l.bitrate, active: true}))
+      .sort((a, b) => b.height - a.height || b.bitrate - a.bitrate);
+  }
+
+  get choice() {
+    return !this.#hls || this.#hls.autoLevelEnabled ? 'auto' : `hls-${this.#hls.loadLevel}`;
+  }
+
+  /** Picks "auto", an entry of layers, or the nearest height. */
+  select(choice, height = 0) {
+    if (!this.#hls) return;
+    const at = /^hls-(\d+)$/.exec(choice);
+    let level = at ? Number(at[1]) : -1;
+    if (!at && choice !== 'auto' && height) {
+      level = this.#hls.levels.reduce((best, l, i) => (Math.abs(l.height - height) < Math.abs((this.#hls.levels[best]?.height ?? 1e9) - height) ? i : best), -1);
+    }
+    this.#hls.nextLevel = level;
+    this.#emit('levels');
+  }
+
+  close() {
+    this.stop();
+    this.#clock.close();
+    this.#hls?.destroy();
+    this.#hls = null;
+    this.#native?.close();
+    this.#native = null;
+  }
+
+  #emit(type) {
+    this.dispatchEvent(new CustomEvent(type));
+  }
+}

@@ -1,0 +1,71 @@
+// The pictures that the seek bar shows.
+
+const REFRESH_MS = 30_000;
+const KEEP = 40;
+
+/** Reads the cues of a WebVTT track of pictures: [{from, to, uri}] in seconds, and when second 0 was. */
+export function parseThumbnails(text) {
+  const start = /X-RECORDING-START=(\S+)/.exec(text);
+  const cues = [];
+  const seconds = (s) => s.split(':').reduce((sum, part) => 60 * sum + Number(part), 0);
+  for (const m of text.matchAll(/([\d:.]+) --> ([\d:.]+)[^\n]*\n(\S+)/g)) {
+    cues.push({from: seconds(m[1]), to: seconds(m[2]), uri: m[3]});
+  }
+  return {start: start ? Date.parse(start[1]) : NaN, cues};
+}
+
+/** Finds and keeps thumbnails of a recording by capture time. */
+export class Thumbnails {
+  #url;
+  #headers;
+  #track = {start: NaN, cues: []};
+  #readAt = -Infinity;
+  #pictures = new Map(); // url to object URL
+
+  constructor(url, token) {
+    this.#url = url;
+    this.#headers = token ? {Authorization: `Bearer ${token}`} : {};
+  }
+
+  /** Capture time of the first moment of the window, or NaN. */
+  get from() {
+    const [first] = this.#track.cues;
+    return first ? this.#track.start + 1000 * first.from : NaN;
+  }
+
+  async refresh() {
+    if (performance.now() - this.#readAt < REFRESH_MS) return;
+    this.#readAt = performance.now();
+    const response = await fetch(this.#url, {headers: this.#headers});
+    if (response.ok) this.#track = parseThumbnails(await response.text());
+  }
+
+  /** The picture of a moment as an object URL, or "" when there is none. */
+  async at(capture) {
+    const second = (capture - this.#track.start) / 1000;
+    const cue = this.#track.cues.find((c) => c.from <= second && second < c.to);
+    if (!cue) return '';
+    const url = new URL(cue.uri, this.#url).href;
+    if (!this.#pictures.has(url)) this.#pictures.set(url, this.#load(url));
+    return this.#pictures.get(url);
+  }
+
+  async #load(url) {
+    const response = await fetch(url, {headers: this.#headers}).catch(() => null);
+    this.#trim();
+    return response?.ok ? URL.createObjectURL(await response.blob()) : '';
+  }
+
+  #trim() {
+    for (const [url, picture] of this.#pictures) {
+      if (this.#pictures.size <= KEEP) return;
+      this.#pictures.delete(url);
+      picture.then((object) => object && URL.revokeObjectURL(object));
+    }
+  }
+
+  close() {
+    for (const picture of this.#pictures.values()) picture.then((object) => object && URL.revokeObjectURL(object));
+    this.#pictures.clear();
+  }
+}
