@@ -73,7 +73,10 @@ func (d *direction) take() {
 			return
 		}
 		d.mu.Lock()
-		if at, ok := d.link.admit(d.settings, n, time.Now()); ok {
+		if d.settings.NoUDP && isUDP(buf[:n]) {
+			d.link.counts.Packets++
+			d.link.counts.Lost++
+		} else if at, ok := d.link.admit(d.settings, n, time.Now()); ok {
 			heap.Push(&d.flying, packet{at: at, order: d.link.counts.Packets, bytes: slices.Clone(buf[:n])})
 		}
 		d.mu.Unlock()
@@ -82,6 +85,12 @@ func (d *direction) take() {
 		default:
 		}
 	}
+}
+
+// isUDP reads the protocol of an IPv4 packet.
+func isUDP(ip []byte) bool {
+	const protocol, udp = 9, 17
+	return len(ip) > protocol && ip[0]>>4 == 4 && ip[protocol] == udp
 }
 
 // give writes packets when they are due, until stop is closed.

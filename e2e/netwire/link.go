@@ -13,6 +13,7 @@ type Settings struct {
 	Queue   time.Duration // longest wait for the rate; what would wait longer is dropped; 0: DefaultQueue
 	Rate    int           // bits per second of IP packets; 0: no limit
 	Loss    float64       // fraction of packets, at random
+	NoUDP   bool          // a firewall that lets no UDP through
 	Reorder bool          // let jitter change the order
 }
 
@@ -22,7 +23,7 @@ const DefaultQueue = 200 * time.Millisecond
 // Counters are what one direction of a wire has seen.
 type Counters struct {
 	Packets, Bytes uint64 // taken in
-	Lost           uint64 // by Settings.Loss
+	Lost           uint64 // by Settings.Loss or NoUDP
 	Full           uint64 // dropped because the queue was full
 }
 
