@@ -70,3 +70,20 @@ func TestEventNamesFollowTheirBits(t *testing.T) {
 		}
 	}
 }
+
+func TestOperatingPointsInALayersEvent(t *testing.T) {
+	data := string(layersData([]sluice.Layer{
+		{RID: "f", Width: 640, Height: 360, Bitrate: 900, FrameRate: 30, Active: true, Points: []sluice.Point{
+			{Spatial: 0, Temporal: 1, Width: 640, Height: 360, Bitrate: 900, FrameRate: 30},
+			{Spatial: 0, Temporal: 0, Width: 640, Height: 360, Bitrate: 600, FrameRate: 15.04},
+		}},
+		{RID: "q", Width: 320, Height: 180, Bitrate: 100, FrameRate: 30, Active: true},
+	}, 1))
+	want := `{"1":[` +
+		`{"rid":"f","spatialLayerId":0,"temporalLayerId":1,"encodingId":"f","width":640,"height":360,"bitrate":900,"framerate":30,"active":true},` +
+		`{"rid":"f","spatialLayerId":0,"temporalLayerId":0,"encodingId":"f","width":640,"height":360,"bitrate":600,"framerate":15,"active":true},` +
+		`{"rid":"q","encodingId":"q","width":320,"height":180,"bitrate":100,"framerate":30,"active":true}]}`
+	if data != want {
+		t.Errorf("got  %s\nwant %s", data, want)
+	}
+}
