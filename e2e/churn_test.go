@@ -74,7 +74,7 @@ func (c *churning) vitals(collect bool) vitals {
 		}
 	}
 	return vitals{
-		goroutines: values["go_goroutines"], fds: values["process_open_fds"], heap: values["go_memstats_heap_inuse_bytes"],
+		goroutines: values["go_goroutines"], fds: values["process_open_fds"], heap: values["go_memstats_heap_alloc_bytes"],
 		resident: values["process_resident_memory_bytes"], cpu: values["process_cpu_seconds_total"],
 		viewers: values["sluice_viewers"], publishers: values["sluice_publishers"], pending: values["sluice_sessions_pending"],
 	}
