@@ -4,9 +4,10 @@ import {CaptureClock} from '../lib/capture.js';
 import {NativeSource} from './native.js';
 
 const EDGE_S = 0.15; // as near to the live edge as a start may be
-const SLOW = 0.9; // playback rate that builds up a buffer
-const FAST = 1.06; // that catches up
-const THIN_S = 0.35;
+const THIN_S = 0.15; // of buffer: time to build one up
+const FAR_S = 4; // behind its place at the live edge: jump there
+const SLOW = 0.9;
+const RATES = [[1.2, 1.25], [0.25, 1.08]]; // seconds behind, playback rate
 
 /** @typedef {{from: number, to: number}} Range capture times in milliseconds */
 
@@ -186,14 +187,13 @@ export class Rewind extends EventTarget {
   /** Keeps its distance to the live edge: slower when the buffer is thin. */
   #pace() {
     const {video} = this.#options;
-    if (!this.followLive || !this.#hls || video.paused) {
-      if (video.playbackRate === SLOW || video.playbackRate === FAST) video.playbackRate = 1;
-      return;
-    }
+    if (!this.#hls || video.paused || !this.painted) return;
     const {buffered, currentTime} = video;
     const ahead = buffered.length ? buffered.end(buffered.length - 1) - currentTime : 0;
-    const behind = this.#hls.latency - this.#hls.targetLatency;
-    const rate = ahead < THIN_S || behind < -0.2 ? SLOW : behind > 0.7 ? FAST : 1;
+    const behind = this.followLive ? this.#hls.latency - this.#hls.targetLatency : 0;
+    if (behind > FAR_S && this.#hls.liveSyncPosition) video.currentTime = this.#hls.liveSyncPosition;
+    const faster = RATES.find(([s]) => behind > s)?.[1] ?? 1;
+    const rate = this.followLive && ahead < THIN_S ? SLOW : faster;
     if (video.playbackRate !== rate) video.playbackRate = rate;
   }
 
