@@ -69,7 +69,9 @@ func TestBrowserFallsBack(t *testing.T) {
 	wire := openWire(t, netwire.Settings{Delay: 5 * time.Millisecond})
 	n := nodeOn(t, wire, "record.part=200ms", "media.tcp=false")
 	camera := newBrowser(t, chromedp.Flag("unsafely-treat-insecure-origin-as-secure", n.URL))
-	camera.open(n.URL + "/publish/clock?clock=1&codec=h264&simulcast=false")
+	camera.open(n.URL + "/")
+	camera.exec("Object.entries({codec: 'H264', simulcast: 'false', height: '360'}).forEach(([k, v]) => localStorage.setItem('sluice.' + k, v))")
+	camera.open(n.URL + "/publish/clock?clock=1")
 	camera.exec(goLive)
 	camera.until("one layer is sent", "studio.publisher?.stats?.layers.filter((l) => l.active).length >= 1")
 
