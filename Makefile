@@ -14,7 +14,7 @@ export GOFLAGS ?= -buildvcs=false
 UNIT = $$($(GO) list ./... | grep -v '/e2e')
 
 # What the tests need beside Go, by Debian's names.
-PACKAGES := ca-certificates git gcc libc6-dev redis-server ffmpeg chromium iproute2
+PACKAGES := ca-certificates git gcc libc6-dev redis-server ffmpeg chromium iproute2 postgresql
 
 .PHONY: build run test packages vet lint unit e2e churn bench web clean help
 

@@ -129,7 +129,7 @@ func (c *record) trim(now time.Time, cfg Config, over int64) (freed int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before := now.Add(-cfg.Window - min(cfg.Window, lateRemoval))
-	least := int(6 * longestSegment / cfg.Segment) // what live players need
+	least := int(3 * longestSegment / cfg.Segment) // what live players need
 	for id, segments := range c.segments {
 		n := 0
 		for n < len(segments)-least {

@@ -1,11 +1,12 @@
 package recorder
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/internal/blob"
 	"github.com/sluice-live/sluice/recorder/internal/archive"
+	"github.com/sluice-live/sluice/recorder/internal/ffmpeg"
 )
 
 // Media is where streams come from.
@@ -72,6 +74,9 @@ type Recorder struct {
 	archive  *archive.Archive
 	space    func() error
 	counters counters
+	ffmpeg   bool // it is there
+	probing  sync.Once
+	encoder  atomic.Pointer[string] // of H.264 in it; "": none works; nil: not tried
 
 	stop chan struct{}
 	wg   sync.WaitGroup
@@ -113,8 +118,48 @@ func New(cfg Config, deps Deps) (*Recorder, error) {
 	if err := r.load(time.Now()); err != nil {
 		return nil, fmt.Errorf("recorder: %w", err)
 	}
+	r.findFFmpeg()
 	r.wg.Go(r.run)
 	return r, nil
+}
+
+// findFFmpeg looks for the program once; its encoders are tried when the first stream needs one.
+func (r *Recorder) findFFmpeg() {
+	if r.cfg.FFmpeg == "" {
+		return
+	}
+	if _, err := exec.LookPath(r.cfg.FFmpeg); err != nil {
+		r.log.Warn("ffmpeg is not there: no AAC sound for Safari, no HLS of VP8 and VP9, no thumbnails; all else is recorded", "program", r.cfg.FFmpeg)
+		return
+	}
+	r.ffmpeg = true
+}
+
+// needEncoder has the encoders of H.264 tried, in the background, once.
+func (r *Recorder) needEncoder() {
+	r.probing.Do(func() {
+		r.wg.Go(func() {
+			encoder, err := ffmpeg.Probe(context.Background(), r.cfg.FFmpeg)
+			if err != nil {
+				r.log.Warn("ffmpeg has no H.264 encoder that works: no HLS of VP8 and VP9", "err", err)
+			}
+			r.encoder.Store(&encoder)
+		})
+	})
+}
+
+// Encoder is the encoder of H.264 in use; "" while none is.
+func (r *Recorder) Encoder() string {
+	if e := r.encoder.Load(); e != nil {
+		return *e
+	}
+	return ""
+}
+
+// canEncode reports whether pictures can be transcoded, as far as is known.
+func (r *Recorder) canEncode() bool {
+	e := r.encoder.Load()
+	return r.ffmpeg && (e == nil || *e != "")
 }
 
 // Close finishes the segments of all recordings, which may go on when the process
@@ -362,5 +407,3 @@ func (nobody) Init(string, string, int, []byte)                         {}
 func (nobody) Part(string, string, sluice.Segment, sluice.Part, []byte) {}
 func (nobody) Segment(string, string, sluice.Segment)                   {}
 func (nobody) End(string)                                               {}
-
-var errNothing = errors.New("nothing was recorded")

@@ -8,7 +8,6 @@ import (
 
 	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/recorder/internal/archive"
-	"github.com/sluice-live/sluice/recorder/internal/frame"
 )
 
 // show records one stream from its first media to the end of the grace time. Its
@@ -25,6 +24,8 @@ type show struct {
 	before *resumed      // what goes on, until it does
 
 	lanes   []*lane
+	outputs []*output
+	coder   *coder
 	tracks  map[uint64]*lane // by track; nil: not recorded
 	sources map[uint64]*sluice.Track
 	cut     time.Time // when the leading video's segment began
@@ -34,10 +35,12 @@ type show struct {
 }
 
 func newShow(r *Recorder, stream string, tap Tap) *show {
-	return &show{
+	s := &show{
 		recorder: r, stream: stream, tap: tap, log: r.log.With("stream", stream),
 		tracks: map[uint64]*lane{}, sources: map[uint64]*sluice.Track{}, before: r.resume(stream),
 	}
+	s.coder = newCoder(s)
+	return s
 }
 
 // run reads the tap until the stream has ended or the Recorder closes.
@@ -54,6 +57,7 @@ func (s *show) run() {
 			return
 		}
 		s.follow(s.tap.Read(s.take))
+		s.coder.fetch()
 		switch s.tap.State() {
 		case sluice.StreamOffline:
 			s.finish(true)
@@ -86,13 +90,7 @@ func (s *show) follow(tracks []*sluice.Track) {
 		if slices.ContainsFunc(tracks, func(t *sluice.Track) bool { return t.ID == id }) {
 			continue
 		}
-		if l := s.tracks[id]; l != nil && l.track == id {
-			l.flush()
-			l.track = 0
-			gone = true
-		}
-		delete(s.sources, id)
-		delete(s.tracks, id)
+		gone = s.detach(id) || gone
 	}
 	if gone {
 		s.split()
@@ -102,35 +100,47 @@ func (s *show) follow(tracks []*sluice.Track) {
 	}
 }
 
+// detach closes what a track fed, and reports whether it fed anything.
+func (s *show) detach(id uint64) bool {
+	l := s.tracks[id]
+	delete(s.sources, id)
+	delete(s.tracks, id)
+	if l == nil || l.track != id {
+		return false
+	}
+	l.flush()
+	l.track = 0
+	return true
+}
+
 // split puts a discontinuity into every rendition, at its next segment.
 func (s *show) split() {
-	for _, l := range s.lanes {
-		l.split()
+	for _, o := range s.outputs {
+		o.split()
 	}
 	s.cut = time.Time{}
 }
 
 // attach finds or makes the lane of a new track.
 func (s *show) attach(t *sluice.Track) *lane {
+	gone := false
+	for other, source := range s.sources {
+		if source.Publisher != t.Publisher { // whose place has been taken
+			gone = s.detach(other) || gone
+		}
+	}
+	if gone {
+		s.split()
+	}
 	id := laneID(t)
 	s.sources[t.ID] = t
 	i := slices.IndexFunc(s.lanes, func(l *lane) bool { return l.id == id })
 	if i < 0 {
-		l := newLane(s, id, t)
-		if l != nil {
-			s.lanes = append(s.lanes, l)
-		} else {
-			s.log.Warn("track is not recorded", "layer", t.RID, "codec", t.Codec)
-		}
-		s.tracks[t.ID] = l
-		return l
+		i = len(s.lanes)
+		s.lanes = append(s.lanes, &lane{show: s, id: id})
 	}
 	l := s.lanes[i]
-	if l.track != 0 { // another publisher has taken the place
-		l.flush()
-		delete(s.tracks, l.track)
-		s.split()
-	}
+	s.detach(l.track)
 	if !l.begin(t) {
 		s.log.Warn("track is not recorded", "layer", t.RID, "codec", t.Codec)
 		l = nil
@@ -142,16 +152,19 @@ func (s *show) attach(t *sluice.Track) *lane {
 // keepTime does what is due by the clock.
 func (s *show) keepTime(now time.Time) {
 	for _, l := range s.lanes {
-		if l.track != 0 {
-			l.idle(now)
+		if l.track != 0 && l.out != nil {
+			l.out.idle(now)
 		}
+	}
+	if s.coder.source != nil && s.coder.pictureOut != nil {
+		s.coder.pictureOut.idle(now)
 	}
 	if s.record == nil {
 		return
 	}
 	var newest time.Time
-	for _, l := range s.lanes {
-		if t := l.newest(); t.After(newest) {
+	for _, o := range s.outputs {
+		if t := o.newest(); t.After(newest) {
 			newest = t
 		}
 	}
@@ -170,7 +183,7 @@ func (s *show) pull(now time.Time) {
 		if l.video == nil || l.track == 0 {
 			continue
 		}
-		if l.video.NeedsKeyframe() || l.lost {
+		if l.needsKeyframe() {
 			s.tap.AskKeyframe(l.track, false)
 		} else if due {
 			s.tap.AskKeyframe(l.track, true)
@@ -191,9 +204,9 @@ func (s *show) began(at time.Time) {
 	if at.After(s.cut) {
 		s.cut = at
 	}
-	for _, l := range s.lanes {
-		if l.video == nil {
-			l.cutAt(at)
+	for _, o := range s.outputs {
+		if !o.video {
+			o.cutAt(at)
 		}
 	}
 }
@@ -201,23 +214,23 @@ func (s *show) began(at time.Time) {
 // waitsForVideo reports whether sound is left out because the video that it
 // belongs to has not begun yet.
 func (s *show) waitsForVideo(at time.Time) bool {
-	video := false
-	for _, l := range s.lanes {
-		if l.video == nil || l.track == 0 {
-			continue
-		}
-		if l.running() {
+	for _, o := range s.outputs {
+		if o.video && o.running() {
 			return false
 		}
-		video = true
 	}
-	if !video {
+	if !s.hasVideo() {
 		return false
 	}
 	if s.waited.IsZero() || at.Before(s.waited) {
 		s.waited = at
 	}
 	return at.Sub(s.waited) < s.recorder.cfg.Segment
+}
+
+// hasVideo reports whether a track brings pictures that are recorded.
+func (s *show) hasVideo() bool {
+	return slices.ContainsFunc(s.lanes, (*lane).pictured)
 }
 
 // start makes the recording, or goes on with the one of before a restart. at is
@@ -263,15 +276,15 @@ func (s *show) origin() time.Time { return time.Unix(0, s.meta.Origin) }
 
 // describe tells of the renditions as they are now.
 func (s *show) describe() {
-	for _, l := range s.lanes {
-		if l.what.ID == "" {
+	for _, o := range s.outputs {
+		if o.what.ID == "" {
 			continue
 		}
-		i := slices.IndexFunc(s.meta.Renditions, func(r sluice.Rendition) bool { return r.ID == l.id })
+		i := slices.IndexFunc(s.meta.Renditions, func(r sluice.Rendition) bool { return r.ID == o.id })
 		if i < 0 {
-			s.meta.Renditions = append(s.meta.Renditions, l.what)
+			s.meta.Renditions = append(s.meta.Renditions, o.what)
 		} else {
-			s.meta.Renditions[i] = l.what
+			s.meta.Renditions[i] = o.what
 		}
 	}
 	s.record.setMeta(s.meta)
@@ -282,16 +295,19 @@ func (s *show) describe() {
 func (s *show) finish(ended bool) {
 	r := s.recorder
 	for _, l := range s.lanes {
-		l.flush()
+		if l.track != 0 {
+			l.flush()
+		}
 	}
+	s.coder.close()
 	c := s.record
 	if c == nil {
 		return
 	}
 	if ended {
 		s.meta.Ended = s.tap.Now().Add(s.offset).UTC()
-		for _, l := range s.lanes {
-			if t := l.newest(); !t.IsZero() {
+		for _, o := range s.outputs {
+			if t := o.newest(); !t.IsZero() {
 				s.meta.Ended = t.UTC()
 				break
 			}
@@ -309,28 +325,12 @@ func (s *show) finish(ended bool) {
 	delete(r.running, meta.ID)
 	if ended {
 		r.ended[meta.ID] = &finished{meta: meta, size: size}
+	} else {
+		r.waiting[s.stream] = &resumed{meta: meta, segments: segments, until: time.Now().Add(r.cfg.Grace)}
 	}
 	r.mu.Unlock()
 	if ended {
 		r.deps.Sink.End(meta.ID)
 	}
 	s.log.Info("recording has ended", "bytes", size)
-}
-
-// lane is one rendition.
-type lane struct {
-	*output
-	track uint64 // that feeds it; 0: none does
-	video *frame.Assembler
-	sound *frame.Opus
-}
-
-// soundID is the rendition of sound as it comes.
-const soundID = "opus"
-
-func laneID(t *sluice.Track) string {
-	if !t.Video {
-		return soundID
-	}
-	return "v" + t.RID
 }

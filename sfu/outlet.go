@@ -266,20 +266,21 @@ func (o *outlet) countSwitch(sh *shard) {
 const maxSkew = int64(time.Second)
 
 // elapsed is the time from the newest packet sent to edge, in clock ticks. It is
-// measured on the publisher's clock when both layers have sender reports.
-func (o *outlet) elapsed(l *layer, edge *ring.Packet) uint32 {
+// measured on the publisher's clock when both layers have sender reports; then
+// it is negative for a layer that comes later than the one before.
+func (o *outlet) elapsed(l *layer, edge *ring.Packet) int64 {
 	last := &o.newest
 	if last.layer == nil {
 		return 0
 	}
-	nanos := edge.Arrival - last.arrival
+	nanos := max(edge.Arrival-last.arrival, 0)
 	if last.layer.clock.offset == l.clock.offset && last.layer.clock.exact() && l.clock.exact() {
 		exact := l.clock.captured(edge.Timestamp) - last.layer.clock.captured(last.timestamp)
 		if d := exact - nanos; d > -maxSkew && d < maxSkew {
 			nanos = exact // otherwise the publisher has set its clock
 		}
 	}
-	return uint32(max(nanos, 0) / 1000 * int64(l.clock.hertz) / 1_000_000)
+	return nanos / 1000 * int64(l.clock.hertz) / 1_000_000
 }
 
 // send forwards one packet of the current layer under the viewer's numbers.

@@ -57,6 +57,7 @@ type session struct {
 	ending    chan struct{} // closed when Close begins
 	done      chan struct{} // and when it has freed everything
 	readers   sync.WaitGroup
+	channels  channels
 	joined    func() // called once when connected; set before accept, may be nil
 	ended     func() // called once when Close begins; set before accept, may be nil
 }
@@ -130,11 +131,7 @@ func (s *SFU) begin(api *webrtc.API, o sluice.Offer, r role) (*session, error) {
 	}
 	ses.pending.Store(true)
 	s.enter(ses)
-	pc.OnDataChannel(func(d *webrtc.DataChannel) {
-		if err := d.Close(); err != nil {
-			ses.log.Debug("refuse data channel", "err", err)
-		}
-	})
+	ses.takeChannels(ChannelOwner{Stream: o.Stream, Grant: o.Grant, Remote: o.Remote, Publisher: r == publishing})
 	return ses, nil
 }
 
@@ -164,6 +161,9 @@ func (s *SFU) settingEngine(setup string) (webrtc.SettingEngine, error) {
 	se.SetIncludeLoopbackCandidate(s.cfg.Loopback)
 	se.SetLite(s.cfg.ICELite)
 	se.DisableActiveTCP(true)
+	se.DetachDataChannels()
+	se.SetSCTPMaxReceiveBufferSize(sctpWindow)
+	se.SetSCTPMaxMessageSize(sctpMessage)
 	se.SetDTLSInsecureSkipHelloVerify(true) // ICE has validated the address already
 	if len(s.cfg.PublicIPs) > 0 {
 		ips := make([]string, len(s.cfg.PublicIPs))
@@ -332,6 +332,7 @@ func (ses *session) close(reason string) {
 	if ses.ended != nil {
 		ses.ended()
 	}
+	ses.endChannels()
 	if err := ses.pc.GracefulClose(); err != nil && !errors.Is(err, context.Canceled) {
 		ses.log.Debug("close peer connection", "err", err)
 	}

@@ -29,6 +29,9 @@ type Deps struct {
 	Log          *slog.Logger
 	ForwardDelay Observer // from a packet's arrival to its sending, sampled
 	JoinTime     Observer // from a viewer's offer to its first video packet
+	// Chat takes a chat channel and returns when it is done with it, or the
+	// channel has ended. nil: there is no chat, and data channels are refused.
+	Chat func(*Channel)
 }
 
 // SFU is the media plane of one node. Its methods may be called from any

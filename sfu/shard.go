@@ -270,10 +270,11 @@ func (sh *shard) choose(now int64) {
 	}
 }
 
-// reports sends the sender reports that are due.
+// reports sends the sender reports that are due: a player must know at once how
+// the timestamps of another layer go on.
 func (sh *shard) reports(now int64) {
 	for _, m := range sh.members {
-		if now-m.reported >= reportInterval {
+		if now-m.reported >= reportInterval || m.video != nil && m.video.begun > m.reported {
 			m.reported = now
 			sh.report(m, now)
 		}

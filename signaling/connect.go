@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"runtime"
 	"strings"
 	"time"
 
@@ -74,6 +75,7 @@ func openSingle(u string) (redis.UniversalClient, error) {
 	limit(&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout)
 	o.ContextTimeoutEnabled = true
 	o.MaxRetries, o.DialerRetries = 1, 1
+	o.PoolSize = poolSize(o.PoolSize)
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return redis.NewClient(o), nil
 }
@@ -94,6 +96,7 @@ func openSentinel(u string) (redis.UniversalClient, error) {
 	limit(&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout)
 	o.ContextTimeoutEnabled = true
 	o.MaxRetries, o.DialerRetries = 1, 1
+	o.PoolSize = poolSize(o.PoolSize)
 	return redis.NewFailoverClient(o), nil
 }
 
@@ -105,8 +108,18 @@ func openCluster(u string) (redis.UniversalClient, error) {
 	limit(&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout)
 	o.ContextTimeoutEnabled = true
 	o.MaxRedirects, o.MaxRetries, o.DialerRetries = 2, -1, 1
+	o.PoolSize = poolSize(o.PoolSize)
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return redis.NewClusterClient(o), nil
+}
+
+// poolSize leaves the readers of a Journal, which hold their connections, out of
+// account; 0 stands for the library's default.
+func poolSize(wanted int) int {
+	if wanted == 0 {
+		wanted = 10 * runtime.GOMAXPROCS(0)
+	}
+	return wanted + journalBuckets
 }
 
 func limit(timeouts ...*time.Duration) {

@@ -13,6 +13,12 @@ import (
 // refuses every script and transaction whose keys are not in one slot.
 func TestCluster(t *testing.T) {
 	t.Parallel()
+	leaseIsExclusive(t, startCluster(t))
+}
+
+// startCluster returns the URL of a Redis Cluster of one server.
+func startCluster(t *testing.T) string {
+	t.Helper()
 	server := startRedis(t, "--cluster-enabled", "yes", "--cluster-port", freePort(t), "--cluster-announce-ip", "127.0.0.1")
 	admin := connect(t, server.url())
 	if err := admin.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
@@ -27,7 +33,7 @@ func TestCluster(t *testing.T) {
 		up := client.Set(t.Context(), "x", "y", 0).Err() == nil
 		return client.Close() == nil && up
 	})
-	leaseIsExclusive(t, url)
+	return url
 }
 
 func TestSentinel(t *testing.T) {

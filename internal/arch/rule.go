@@ -92,6 +92,12 @@ func owned() []ownership {
 		{"github.com/Eyevinn/mp4ff", []string{"recorder", "internal/client"}},
 		{"github.com/bluenviron/mediacommon", []string{"recorder", "sfu", "internal/client"}},
 		{"database/sql", []string{"internal/catalog"}},
+		{"modernc.org/sqlite", []string{"internal/catalog"}},
+		{"github.com/jackc/pgx", []string{"internal/catalog"}},
+		{"github.com/uptrace/bun", []string{"internal/catalog"}},
+		{"github.com/pressly/goose", []string{"internal/catalog"}},
+		{"github.com/pion/datachannel", []string{"sfu"}},
+		{"github.com/coder/websocket", []string{"chat", "internal/load"}},
 	}
 }
 

@@ -47,6 +47,9 @@ func (n *Node) close() error {
 	if n.hls != nil {
 		step("hls", func() error { n.hls.Close(); return nil })
 	}
+	if n.chat != nil {
+		step("chat", n.chat.Close)
+	}
 	if n.public != nil {
 		step("public port", func() error { return n.public.shutdown(ctx) })
 	}
@@ -64,6 +67,9 @@ func (n *Node) close() error {
 	}
 	if n.cluster != nil {
 		step("cluster", func() error { return n.cluster.close(ctx) })
+	}
+	if n.catalog != nil {
+		step("database", n.catalog.Close)
 	}
 	if n.ops != nil {
 		step("ops port", func() error { return n.ops.shutdown(ctx) })

@@ -20,6 +20,7 @@ type cluster struct {
 	embedded *signaling.Embedded // nil when redis.url is set
 	client   redis.UniversalClient
 	registry *signaling.Registry
+	journal  *signaling.Journal
 	log      *slog.Logger
 	watching sync.WaitGroup // goroutines of hold
 	relays   *relays        // nil on a node alone
@@ -81,6 +82,9 @@ func (n *Node) openCluster() error {
 		},
 	}, n.log)
 	if err != nil {
+		return err
+	}
+	if c.journal, err = signaling.NewJournal(c.client, c.id, n.log); err != nil {
 		return err
 	}
 	return errors.Join(
@@ -196,6 +200,9 @@ func (c *cluster) hold(stream string, held *claim, session published) {
 func (c *cluster) close(ctx context.Context) error {
 	c.watching.Wait()
 	var errs []error
+	if c.journal != nil {
+		c.journal.Close()
+	}
 	if c.registry != nil {
 		errs = append(errs, c.registry.Close(ctx))
 	}

@@ -14,6 +14,7 @@ type Config struct {
 	Media    MediaConfig    `koanf:"media"`
 	Ops      OpsConfig      `koanf:"ops"`
 	Redis    RedisConfig    `koanf:"redis"`
+	Database DatabaseConfig `koanf:"database"`
 	Data     DataConfig     `koanf:"data"`
 	Auth     AuthConfig     `koanf:"auth"`
 	Node     IdentityConfig `koanf:"node"`
@@ -21,6 +22,7 @@ type Config struct {
 	Relay    RelayConfig    `koanf:"relay"`
 	Record   RecordConfig   `koanf:"record"`
 	HLS      HLSConfig      `koanf:"hls"`
+	Chat     ChatConfig     `koanf:"chat"`
 	Limits   LimitsConfig   `koanf:"limits"`
 	Metrics  MetricsConfig  `koanf:"metrics"`
 	Log      LogConfig      `koanf:"log"`
@@ -70,6 +72,11 @@ type OpsConfig struct {
 // RedisConfig names the cluster's Redis.
 type RedisConfig struct {
 	URL obs.Secret `koanf:"url" help:"URL of the cluster's Redis: redis://user:password@host:6379/0, redis+sentinel://host:26379/0?master_name=main&addr=host2:26379 or redis+cluster://host:6379?addr=host2:6379, with rediss for TLS; empty: an embedded one, for a single node"`
+}
+
+// DatabaseConfig names the database.
+type DatabaseConfig struct {
+	URL obs.Secret `koanf:"url" help:"PostgreSQL of the cluster, such as postgres://user:password@host:5432/sluice; it keeps bans, chat and the audit log; empty: an SQLite file in data.dir"`
 }
 
 // DataConfig is the data directory.
@@ -123,6 +130,22 @@ type RecordConfig struct {
 type HLSConfig struct {
 	MaxWaiting int `koanf:"max_waiting" default:"20000" help:"HLS requests that may wait for media to come; more get 503"`
 	CacheMB    int `koanf:"cache_mb" default:"256" help:"megabytes of older segments that are kept in memory for viewers who rewind"`
+}
+
+// ChatConfig is the chat of streams.
+type ChatConfig struct {
+	Enabled    bool          `koanf:"enabled" default:"true" help:"a chat room for each stream, in the viewers' own connection and by WebSocket"`
+	History    int           `koanf:"history" default:"50" help:"messages that a member gets on joining; 0: none"`
+	Tick       time.Duration `koanf:"tick" default:"100ms" help:"messages within this time reach a member joined"`
+	Rate       int           `koanf:"rate" default:"60" help:"messages a minute of one member"`
+	Burst      int           `koanf:"burst" default:"5" help:"messages at once of one member"`
+	RoomRate   int           `koanf:"room_rate" default:"200" help:"messages a second of all members of a room on this node"`
+	FrameRate  int           `koanf:"frame_rate" default:"20" help:"frames a second of one member, whatever they hold; more mute it for a while"`
+	TextRunes  int           `koanf:"text_runes" default:"500" help:"characters of a message"`
+	FrameBytes int           `koanf:"frame_bytes" default:"4096" help:"bytes of a frame"`
+	Members    int           `koanf:"members" default:"20000" help:"members of one room on this node"`
+	Retention  time.Duration `koanf:"retention" default:"720h" help:"how long messages are kept that no recording holds"`
+	Words      []string      `koanf:"words" help:"words that no message may hold; comma-separated in flags and environment"`
 }
 
 // LimitsConfig bounds what one caller can cost.

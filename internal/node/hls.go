@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sluice-live/sluice"
@@ -44,13 +45,14 @@ func targetDuration(segment time.Duration) time.Duration {
 	return segment.Truncate(time.Second) + time.Second
 }
 
-// front routes HLS past the engine and its middlewares.
+// front routes HLS past the engine and its middlewares. The chat of a recording
+// is no part of HLS.
 func (n *Node) front(engine http.Handler) http.Handler {
 	if n.hls == nil {
 		return engine
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if hlsfallback.Handles(r.URL.Path) {
+		if hlsfallback.Handles(r.URL.Path) && !strings.HasSuffix(r.URL.Path, "/chat.json") {
 			n.hls.ServeHTTP(w, r)
 			return
 		}

@@ -12,9 +12,11 @@ import (
 	"sync/atomic"
 
 	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/chat"
 	"github.com/sluice-live/sluice/hlsfallback"
 	"github.com/sluice-live/sluice/internal/auth"
 	"github.com/sluice-live/sluice/internal/blob"
+	"github.com/sluice-live/sluice/internal/catalog"
 	"github.com/sluice-live/sluice/internal/obs"
 	"github.com/sluice-live/sluice/internal/wish"
 	"github.com/sluice-live/sluice/recorder"
@@ -37,6 +39,8 @@ type Node struct {
 	hls      *hlsfallback.Handler // nil when nothing is recorded
 	shelf    *shelf               // what hls reads
 	cluster  *cluster
+	catalog  *catalog.Catalog // nil without chat
+	chat     *chat.Hub        // nil when off
 	relays   *relays // nil on a node alone
 	relaying *relay.Server
 	whip     *whip.Handler
@@ -57,7 +61,7 @@ func New(c Config, log *slog.Logger) (_ *Node, err error) {
 			err = errors.Join(err, n.Close())
 		}
 	}()
-	for _, build := range []func() error{n.observe, n.authorize, n.openMedia, n.openCluster, n.openRelays, n.record, n.listen} {
+	for _, build := range []func() error{n.observe, n.authorize, n.openMedia, n.openCluster, n.openRelays, n.record, n.openChat, n.listen} {
 		if err := build(); err != nil {
 			return nil, err
 		}
@@ -123,7 +127,7 @@ func (n *Node) openMedia() error {
 		MaxViewers: c.Stream.MaxViewers,
 		FlexFEC:    c.Media.FlexFEC, PlayoutDelayMin: c.Media.PlayoutDelayMin, PlayoutDelayMax: c.Media.PlayoutDelayMax,
 		Grace: c.Stream.Grace, Wait: c.Stream.Wait, Takeover: c.Stream.Takeover,
-	}, sfu.Deps{Log: n.log, JoinTime: join, ForwardDelay: delay})
+	}, sfu.Deps{Log: n.log, JoinTime: join, ForwardDelay: delay, Chat: n.talk})
 	if err != nil {
 		return err
 	}

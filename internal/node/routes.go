@@ -39,6 +39,7 @@ func (n *Node) listen() error {
 	}
 	n.whip.Routes(engine)
 	n.whep.Routes(engine)
+	n.chatRoutes(engine, limiter)
 	if n.relays != nil {
 		n.relaying = relay.NewServer(n.relays, n.relays.tickets, limiter, n.log)
 		n.relaying.Routes(engine)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluice-live/sluice/internal/auth"
+	"github.com/sluice-live/sluice/internal/catalog"
 	"github.com/sluice-live/sluice/sfu"
 )
 
@@ -31,6 +32,7 @@ func (c Config) Validate() error {
 		c.validateAuth(),
 		c.validateRest(),
 		c.Limits.validate(),
+		c.Chat.validate(),
 	)
 }
 
@@ -92,6 +94,7 @@ func (c Config) validateAuth() error {
 
 func (c Config) validateRest() error {
 	return errors.Join(
+		check("database.url", catalog.CheckURL(string(c.Database.URL))),
 		check("redis.url", optional(string(c.Redis.URL), checkRedisURL)),
 		checkThat(c.Data.Dir != "", "data.dir: is empty"),
 		checkThat(c.Node.ID == "" || isName(c.Node.ID), "node.id: 1 to 64 letters, digits, '-' and '_'"),
@@ -126,6 +129,21 @@ func (r RecordConfig) validate() error {
 		checkThat(r.Keep >= 0, "record.keep: is negative"),
 		checkThat(r.MaxMB >= 0, "record.max_mb: is negative"),
 		checkThat(r.ReserveMB >= 0, "record.reserve_mb: is negative"),
+	)
+}
+
+func (c ChatConfig) validate() error {
+	return errors.Join(
+		checkRange("chat.history", c.History, 0, 256),
+		checkThat(c.Tick >= 10*time.Millisecond && c.Tick <= time.Second, "chat.tick: %s is not within 10ms and 1s", c.Tick),
+		checkRange("chat.rate", c.Rate, 1, 1_000_000),
+		checkRange("chat.burst", c.Burst, 1, 1_000_000),
+		checkRange("chat.room_rate", c.RoomRate, 1, 1_000_000),
+		checkRange("chat.frame_rate", c.FrameRate, 1, 1_000_000),
+		checkRange("chat.text_runes", c.TextRunes, 1, 4096),
+		checkRange("chat.frame_bytes", c.FrameBytes, 256, 4096),
+		checkRange("chat.members", c.Members, 1, 1_000_000),
+		checkThat(c.Retention > 0, "chat.retention: must be more than 0"),
 	)
 }
 

@@ -14,8 +14,7 @@ import (
 // front.
 type entry struct {
 	Segment *sluice.Segment `json:"segment,omitempty"`
-	CRC     uint32          `json:"crc,omitempty"`  // of the segment's bytes (Castagnoli)
-	Tick    int64           `json:"tick,omitempty"` // where the segment begins on the recording's timeline, in ticks
+	CRC     uint32          `json:"crc,omitempty"` // of the segment's bytes (Castagnoli)
 	Removed uint64          `json:"removed,omitempty"`
 }
 

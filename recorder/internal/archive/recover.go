@@ -139,7 +139,7 @@ func (a *Archive) adopt(m Meta, r sluice.Rendition, seq uint64, init int) (_ *en
 	}
 	s := describe(found, m, r)
 	s.Sequence, s.Init, s.Size = seq, init, size
-	return &entry{Segment: &s, CRC: crc32.Checksum(data, castagnoli()), Tick: int64(found[0].Start)}, trimmed, nil
+	return &entry{Segment: &s, CRC: crc32.Checksum(data, castagnoli())}, trimmed, nil
 }
 
 // describe makes a segment of fragments: each is a part; time without one is a

@@ -50,7 +50,6 @@ type job struct {
 	rendition string
 	seq       uint64
 	data      []byte
-	tick      int64
 	segment   *sluice.Segment // the segment is finished
 	init      int             // > 0: data is this init section
 	meta      *Meta
@@ -65,7 +64,6 @@ type open struct {
 	pending [][]byte // lines that the store has not taken yet
 	file    blob.File
 	seq     uint64
-	tick    int64
 	crc     uint32
 	err     error // why the segment is not kept
 	begun   bool
@@ -92,12 +90,12 @@ func (w *Writer) Close() {
 	w.done.Wait()
 }
 
-// Part adds bytes to a segment. tick is where the segment begins.
-func (w *Writer) Part(rendition string, seq uint64, tick int64, data []byte) {
+// Part adds bytes to a segment.
+func (w *Writer) Part(rendition string, seq uint64, data []byte) {
 	if w.failed[rendition] == seq+1 {
 		return
 	}
-	if w.queued.Load()+int64(len(data)) > w.limits.Queue || !w.put(job{rendition: rendition, seq: seq, tick: tick, data: data}) {
+	if w.queued.Load()+int64(len(data)) > w.limits.Queue || !w.put(job{rendition: rendition, seq: seq, data: data}) {
 		w.failed[rendition] = seq + 1
 	}
 }
@@ -210,7 +208,7 @@ func (w *Writer) write(j job) {
 	o := w.open(j.rendition)
 	if !o.begun || o.seq != j.seq {
 		w.abort(o)
-		o.begun, o.seq, o.tick, o.crc = true, j.seq, j.tick, 0
+		o.begun, o.seq, o.crc = true, j.seq, 0
 		if o.err = w.limits.Space(); o.err == nil {
 			o.err = w.putInits(j.rendition)
 		}
@@ -260,7 +258,7 @@ func (w *Writer) finish(j job) {
 			Sequence: s.Sequence, Init: s.Init, Start: s.Start, Duration: s.Duration, Discontinuity: s.Discontinuity, Gap: true,
 		}
 	}
-	err := w.appendLine(j.rendition, o, entry{Segment: &s, CRC: o.crc, Tick: o.tick})
+	err := w.appendLine(j.rendition, o, entry{Segment: &s, CRC: o.crc})
 	w.limits.Done(Outcome{j.rendition, s, errors.Join(o.err, err)})
 	o.begun, o.err = false, nil
 }

@@ -34,6 +34,7 @@ type Format struct {
 
 // Assembler makes units of one track.
 type Assembler struct {
+	codec        string
 	depacketizer depacketizer
 	unit         Unit
 	size         int
@@ -58,8 +59,8 @@ type depacketizer interface {
 
 // New returns an assembler of a video track, or nil when the codec is not known.
 func New(t *sluice.Track) *Assembler {
-	a := &Assembler{needKey: true}
-	switch strings.ToUpper(t.Codec) {
+	a := &Assembler{needKey: true, codec: strings.ToUpper(t.Codec)}
+	switch a.codec {
 	case "H264":
 		a.depacketizer = newH264(t.Format)
 	case "H265":
@@ -75,6 +76,9 @@ func New(t *sluice.Track) *Assembler {
 	}
 	return a
 }
+
+// Codec is the codec as in SDP, upper case.
+func (a *Assembler) Codec() string { return a.codec }
 
 // NeedsKeyframe reports whether nothing can be passed on until a keyframe comes.
 func (a *Assembler) NeedsKeyframe() bool { return a.needKey }

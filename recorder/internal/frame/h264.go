@@ -166,6 +166,19 @@ func (h *h264) reset() {
 	h.units, h.fragment, h.inside, h.key = nil, nil, false, false
 }
 
+// H264Format returns the format of parameter sets.
+func H264Format(sets [][]byte) (*Format, error) {
+	var sps, pps [][]byte
+	for _, b := range sets {
+		if len(b) > 4 && b[0]&0x1f == h264SPS {
+			sps = append(sps, b)
+		} else {
+			pps = append(pps, b)
+		}
+	}
+	return h264Format(sps, pps)
+}
+
 func h264Format(sps, pps [][]byte) (*Format, error) {
 	if len(sps) == 0 || len(pps) == 0 {
 		return nil, fmt.Errorf("parameter sets are missing")

@@ -36,6 +36,7 @@ type Timeline[S comparable] struct {
 	gaps    gaps
 	last    Packet // greatest sequence number sent, and its timestamp
 	sent    bool
+	ahead   int64  // clock ticks that it runs ahead of the capture
 	picture uint16 // of the latest packet sent
 	tl0     uint8
 	frame   uint16
@@ -49,19 +50,28 @@ type Start struct {
 	Edge       Packet           // the live edge in the numbers of the source; First when there is no backlog
 	Descriptor codec.Descriptor // of the first packet, when the codec has one
 	Frame      uint16           // its frame number, when it has a dependency descriptor
-	Elapsed    uint32           // clock ticks from the last packet sent to the live edge
+	Elapsed    int64            // clock ticks from the capture of the last packet sent to that of the live edge
 }
+
+// maxAhead bounds how far a timeline may run ahead of its capture, in clock
+// ticks: more than any two layers are apart.
+const maxAhead = 10 * 90000
 
 // Begin starts a piece. What the viewer gets next has the sequence number after
 // the greatest one so far; its live edge lies Elapsed ticks after the last
-// timestamp, and every timestamp lies after the last one.
+// timestamp, and every timestamp lies after the last one. Where both cannot be,
+// because the source is behind the one before it, the timeline runs ahead until
+// a later piece can make up for it.
 func (t *Timeline[S]) Begin(source S, s Start) {
 	p := Piece[S]{Source: source, first: s.First.Seq, edge: s.Edge}
 	shift := uint64(0)
 	if t.sent {
 		backlog := (s.Edge.Timestamp - s.First.Timestamp) / squeeze
 		shift = t.last.Seq + 1 - s.First.Seq
-		p.time = t.last.Timestamp + max(s.Elapsed, backlog+1) - s.Edge.Timestamp
+		want := s.Elapsed - t.ahead
+		step := max(want, int64(backlog)+1)
+		t.ahead = min(step-want, maxAhead)
+		p.time = t.last.Timestamp + uint32(step) - s.Edge.Timestamp
 		if s.Descriptor.PictureAt > 0 {
 			p.picture = t.picture + 1 - s.Descriptor.Picture
 		}

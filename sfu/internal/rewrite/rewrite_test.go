@@ -17,7 +17,7 @@ func send(t *testing.T, tl *Timeline[string], seq uint64, ts uint32) Packet {
 	return out.Packet
 }
 
-func live(seq uint64, ts, elapsed uint32) Start {
+func live(seq uint64, ts uint32, elapsed int64) Start {
 	return Start{First: Packet{seq, ts}, Edge: Packet{seq, ts}, Elapsed: elapsed}
 }
 
@@ -43,7 +43,7 @@ func TestSwitchContinues(t *testing.T) {
 			var tl Timeline[string]
 			tl.Begin("a", live(131070, 4_294_967_000, 0))
 			send(t, &tl, 131070, 4_294_967_000)
-			tl.Begin("b", live(tt.first.Seq, tt.first.Timestamp, tt.elapsed))
+			tl.Begin("b", live(tt.first.Seq, tt.first.Timestamp, int64(tt.elapsed)))
 			out := send(t, &tl, tt.first.Seq, tt.first.Timestamp)
 			if out.Seq != 131071 {
 				t.Errorf("sequence number %d, want 131071", out.Seq)
@@ -173,7 +173,7 @@ func TestContinuity(t *testing.T) {
 	for piece := range 200 {
 		seq, ts := rnd.Uint64N(1<<40)+1<<16, rnd.Uint32()
 		backlog := rnd.Uint32N(400000)
-		tl.Begin("s", Start{First: Packet{seq, ts}, Edge: Packet{seq + uint64(backlog)/3000, ts + backlog}, Elapsed: rnd.Uint32N(10000)})
+		tl.Begin("s", Start{First: Packet{seq, ts}, Edge: Packet{seq + uint64(backlog)/3000, ts + backlog}, Elapsed: rnd.Int64N(10000) - 3000})
 		for k := range 1 + rnd.Uint64N(50) {
 			out := send(t, &tl, seq+k, ts+uint32(k)*3000)
 			if piece+int(k) > 0 && (out.Seq != last.Seq+1 || int32(out.Timestamp-last.Timestamp) <= 0) {
@@ -198,4 +198,31 @@ func FuzzFind(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestTimelineComesBack changes between two sources, one of which is behind the
+// other: the timeline runs ahead for the late one only, not ever further.
+func TestTimelineComesBack(t *testing.T) {
+	const late, frame = 2700, 3000 // ticks
+	var tl Timeline[string]
+	tl.Begin("now", live(100, 0, 0))
+	first := send(t, &tl, 100, 0)
+	at := uint32(0) // capture of what was sent last
+	for i := range 10 {
+		at += 10 * frame
+		tl.Begin("late", live(uint64(1000*i), at-late, 10*frame-late))
+		send(t, &tl, uint64(1000*i), at-late)
+		// The other source has a frame of the same moment at once.
+		tl.Begin("now", live(uint64(5000*i+200), at-late, 0))
+		send(t, &tl, uint64(5000*i+200), at-late)
+		at += frame
+		out := send(t, &tl, uint64(5000*i+201), at)
+		if ahead := out.Timestamp - first.Timestamp - at; ahead > 1 {
+			t.Fatalf("round %d: %d ticks ahead", i, ahead)
+		}
+	}
+	tl.Begin("from far behind", live(70000, at-frame*100, -frame*100))
+	if out := send(t, &tl, 70000, at-frame*100); int32(out.Timestamp-first.Timestamp-at) <= 0 {
+		t.Error("it went back")
+	}
 }

@@ -1,0 +1,387 @@
+package chat_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/chat"
+	"github.com/sluice-live/sluice/internal/catalog"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 20 * time.Second
+
+// log is a Bus in this process: what signaling's journal does over Redis.
+type log struct {
+	mu       sync.Mutex
+	broken   bool
+	records  map[string][]entry
+	words    map[string]map[*node]string
+	ears     map[*ear]bool
+	sequence int
+}
+
+type entry struct {
+	place string
+	at    time.Time
+	data  []byte
+}
+
+type ear struct {
+	room    string
+	deliver func(string, time.Time, []byte)
+}
+
+func newLog() *log {
+	return &log{records: map[string][]entry{}, words: map[string]map[*node]string{}, ears: map[*ear]bool{}}
+}
+
+func (l *log) breakDown(broken bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.broken = broken
+}
+
+func (l *log) put(room string, data []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.broken {
+		return errors.New("the log is away")
+	}
+	l.sequence++
+	now := time.Now()
+	e := entry{fmt.Sprintf("%013d-%06d", now.UnixMilli(), l.sequence), now, data}
+	l.records[room] = append(l.records[room], e)
+	for ear := range l.ears {
+		if ear.room == room {
+			ear.deliver(e.place, e.at, e.data)
+		}
+	}
+	return nil
+}
+
+// node is a Bus of one node, and its hub.
+type node struct {
+	*chat.Hub
+	log   *log
+	store *catalog.Catalog
+	shows []sluice.Recording
+}
+
+// Recordings implements chat.Recordings.
+func (n *node) Recordings(context.Context) ([]sluice.Recording, error) { return n.shows, nil }
+
+func (n *node) Publish(_ context.Context, room string, data []byte) error {
+	return n.log.put(room, data)
+}
+
+func (n *node) Follow(room string, deliver func(string, time.Time, []byte), caughtUp func()) func() {
+	n.log.mu.Lock()
+	defer n.log.mu.Unlock()
+	// Like a reader of its own: delivery does not wait for the room.
+	in := make(chan func(), 4096)
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		for f := range in {
+			f()
+		}
+	})
+	e := &ear{room, func(place string, at time.Time, data []byte) { in <- func() { deliver(place, at, data) } }}
+	for _, r := range n.log.records[room] {
+		e.deliver(r.place, r.at, r.data)
+	}
+	in <- caughtUp
+	n.log.ears[e] = true
+	return func() {
+		n.log.mu.Lock()
+		delete(n.log.ears, e)
+		n.log.mu.Unlock()
+		close(in)
+		reader.Wait()
+	}
+}
+
+func (n *node) Beat(_ context.Context, room string, mine []byte) ([][]byte, error) {
+	n.log.mu.Lock()
+	defer n.log.mu.Unlock()
+	words := n.log.words[room]
+	if words == nil {
+		words = map[*node]string{}
+		n.log.words[room] = words
+	}
+	words[n] = string(mine)
+	if mine == nil {
+		delete(words, n)
+	}
+	var all [][]byte
+	for _, w := range words {
+		all = append(all, []byte(w))
+	}
+	return all, nil
+}
+
+// stage is the media plane of a test.
+type stage struct {
+	mu      sync.Mutex
+	stream  sluice.Stream
+	changed chan struct{}
+}
+
+func newStage() *stage {
+	return &stage{stream: sluice.Stream{State: sluice.StreamOffline}, changed: make(chan struct{})}
+}
+
+func (s *stage) Stream(name string) (sluice.Stream, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stream.Name = name
+	return s.stream, s.changed
+}
+
+func (s *stage) set(state sluice.StreamState, viewers int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stream.State, s.stream.Since, s.stream.Viewers = state, time.Now(), viewers
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func openCatalog(t testing.TB) *catalog.Catalog {
+	t.Helper()
+	c, err := catalog.Open(t.Context(), "", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// fast are limits for tests that are not about them.
+func fast() chat.Config {
+	return chat.Config{Tick: 20 * time.Millisecond, Rate: 1000, Burst: 1000, RoomRate: 10000, FrameRate: 10000, Linger: time.Minute, Secret: []byte("s")}
+}
+
+func newNode(t testing.TB, l *log, store *catalog.Catalog, media chat.Media, c chat.Config) *node {
+	t.Helper()
+	n := &node{log: l, store: store}
+	hub, err := chat.New(c, chat.Deps{Bus: n, Archive: store, Rules: store, Media: media, Recordings: n, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Hub = hub
+	t.Cleanup(func() {
+		if err := hub.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+// alone is a node with everything of its own.
+func alone(t testing.TB, c chat.Config) *node {
+	t.Helper()
+	return newNode(t, newLog(), openCatalog(t), newStage(), c)
+}
+
+// person is a member with an in-memory connection.
+type person struct {
+	t     testing.TB
+	in    chan []byte
+	gone  chan struct{}
+	once  sync.Once
+	ended chan struct{}
+	deaf  bool // takes no frames: ErrSlow
+
+	mu     sync.Mutex
+	frames []map[string]any
+	sizes  []int
+	news   chan struct{}
+}
+
+func (p *person) Receive() ([]byte, error) {
+	select {
+	case f := <-p.in:
+		return f, nil
+	case <-p.gone:
+		return nil, io.EOF
+	}
+}
+
+func (p *person) Send(frame []byte) error {
+	var many []map[string]any
+	var one map[string]any
+	if json.Unmarshal(frame, &one) == nil {
+		many = append(many, one)
+	} else if err := json.Unmarshal(frame, &many); err != nil {
+		p.t.Errorf("not a frame: %s", frame)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.deaf {
+		return chat.ErrSlow
+	}
+	p.frames = append(p.frames, many...)
+	p.sizes = append(p.sizes, len(frame))
+	close(p.news)
+	p.news = make(chan struct{})
+	return nil
+}
+
+func (p *person) Close(string) { p.once.Do(func() { close(p.gone) }) }
+
+func (p *person) leave() {
+	p.Close("")
+	<-p.ended
+}
+
+func (p *person) say(format string, args ...any) { p.in <- fmt.Appendf(nil, format, args...) }
+
+// send says a text with a ref.
+func (p *person) send(ref, text string) {
+	p.in <- fmt.Appendf(nil, `{"type":"send","ref":%q,"text":%s}`, ref, must(json.Marshal(text)))
+}
+
+func must(b []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// of returns the frames of a type, from the from-th on.
+func (p *person) of(kind string) []map[string]any {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var found []map[string]any
+	for _, f := range p.frames {
+		if f["type"] == kind {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// hears waits until it has n frames of a type, and returns the last one.
+func (p *person) hears(kind string, n int) map[string]any {
+	p.t.Helper()
+	deadline := time.After(patience)
+	for {
+		p.mu.Lock()
+		news := p.news
+		p.mu.Unlock()
+		if all := p.of(kind); len(all) >= n {
+			return all[n-1]
+		}
+		select {
+		case <-news:
+		case <-deadline:
+			p.t.Fatalf("no %d frames %q within %s: %v", n, kind, patience, p.of(kind))
+		}
+	}
+}
+
+// texts lists what was said, in the order heard.
+func (p *person) texts() []string {
+	var all []string
+	for _, f := range p.of("message") {
+		all = append(all, f["text"].(string))
+	}
+	return all
+}
+
+func (p *person) hearsTexts(want ...string) {
+	p.t.Helper()
+	p.hears("message", len(want))
+	if got := p.texts(); !slices.Equal(got, want) {
+		p.t.Errorf("heard %q, want %q", got, want)
+	}
+}
+
+// refused waits for the n-th error and checks its code.
+func (p *person) refused(n int, code string) map[string]any {
+	p.t.Helper()
+	f := p.hears("error", n)
+	if f["code"] != code {
+		p.t.Errorf("error %v, want %s", f, code)
+	}
+	return f
+}
+
+func (p *person) history() []string {
+	var all []string
+	for _, m := range p.hears("welcome", 1)["history"].([]any) {
+		all = append(all, m.(map[string]any)["text"].(string))
+	}
+	return all
+}
+
+func who(identity string, more ...func(*chat.Who)) chat.Who {
+	w := chat.Who{
+		Stream: "demo", Remote: netip.MustParseAddr("192.0.2.1"),
+		Grant: sluice.Grant{Identity: identity, Name: identity, Stream: "demo", Watch: true, Chat: true, Expires: time.Now().Add(time.Hour)},
+	}
+	if identity == "" {
+		w.Grant.Expires = time.Time{}
+	}
+	for _, m := range more {
+		m(&w)
+	}
+	return w
+}
+
+func moderator(w *chat.Who) { w.Grant.Moderate = true }
+
+// enter lets a member in and waits for its welcome.
+func enter(t testing.TB, n *node, w chat.Who) *person {
+	t.Helper()
+	p := &person{t: t, in: make(chan []byte, 64), gone: make(chan struct{}), ended: make(chan struct{}), news: make(chan struct{})}
+	go func() {
+		defer close(p.ended)
+		_ = n.Serve(p, w)
+	}()
+	t.Cleanup(p.leave)
+	p.hears("welcome", 1)
+	return p
+}
+
+func numbered(from, to int) []string {
+	var all []string
+	for i := from; i <= to; i++ {
+		all = append(all, strconv.Itoa(i))
+	}
+	return all
+}
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(patience); !ok(); {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("not within %s: %s", patience, what)
+		}
+	}
+}
+
+func words(text string) []string { return strings.Fields(text) }

@@ -1,0 +1,102 @@
+package chat
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/sluice-live/sluice"
+)
+
+// word is what a node says of a room: how many watch there, and how the stream
+// is if it is published there.
+type word struct {
+	Viewers int    `json:"v"`
+	State   string `json:"s,omitempty"`
+	Since   int64  `json:"t,omitempty"` // Unix milliseconds
+}
+
+// here is how many watch on this node: the media plane's viewers, and members
+// who came by themselves.
+func (r *room) here() int { return r.media.Viewers + r.visitors }
+
+// look takes the stream's state on this node.
+func (r *room) look() <-chan struct{} {
+	snapshot, changed := r.hub.deps.Media.Stream(r.stream)
+	was := r.media
+	r.media = snapshot
+	if was.State != snapshot.State {
+		r.beat()
+	}
+	return changed
+}
+
+// beat tells the others what is here, and takes what they say.
+func (r *room) beat() {
+	if r.beating {
+		return
+	}
+	r.beating = true
+	mine := word{Viewers: r.here()}
+	if r.media.State != sluice.StreamOffline || !r.media.Since.IsZero() {
+		mine.State, mine.Since = string(r.media.State), r.media.Since.UnixMilli()
+	}
+	r.helpers.Go(func() {
+		ctx, cancel := context.WithTimeout(r.ctx, callTimeout)
+		defer cancel()
+		said, err := r.hub.deps.Bus.Beat(ctx, r.stream, marshal(mine))
+		words := []word{mine}
+		if err == nil {
+			words = words[:0]
+			for _, text := range said {
+				var w word
+				if json.Unmarshal(text, &w) == nil {
+					words = append(words, w)
+				}
+			}
+		}
+		r.do(func() { r.heard(words, mine) })
+	})
+}
+
+// heard makes the sum of what the nodes say and tells the members of changes.
+func (r *room) heard(words []word, mine word) {
+	r.beating = false
+	viewers := 0
+	best := word{State: string(sluice.StreamOffline)}
+	for _, w := range words {
+		viewers += max(w.Viewers, 0)
+		if rank(w.State) > rank(best.State) || rank(w.State) == rank(best.State) && w.Since > best.Since {
+			best = w
+		}
+	}
+	if viewers != r.viewers {
+		r.viewers = viewers
+		r.queue(item{frame: marshal(viewersFrame{"viewers", viewers})})
+	}
+	state := streamFrame{Type: "stream", State: best.State, Since: stamp(time.UnixMilli(best.Since))}
+	if best.Since == 0 {
+		state.Since = r.state.Since
+		if r.state.State != state.State || state.Since == "" {
+			state.Since = stamp(time.Now())
+		}
+	}
+	if state != r.state {
+		r.state = state
+		r.queue(item{frame: marshal(state)})
+	}
+	r.send()
+	if string(r.media.State) != mine.State && mine.State != "" {
+		r.beat() // it changed meanwhile
+	}
+}
+
+func rank(state string) int {
+	switch sluice.StreamState(state) {
+	case sluice.StreamLive:
+		return 2
+	case sluice.StreamPaused:
+		return 1
+	}
+	return 0
+}

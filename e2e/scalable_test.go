@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	_ "embed"
+	"testing"
+	"time"
+
+	"github.com/sluice-live/sluice"
+)
+
+//go:embed testdata/scalable.js
+var scalableScript string
+
+// scaled is what the page of scalable.js says.
+type scaled struct {
+	Decoded, Width, Freezes, PLIs, NACKs, Lost, Received, Dropped, Packets int
+	FPS, Frozen, At                                                        float64
+	Sent                                                                   string
+}
+
+// TestScalableLayers publishes spatial and temporal layers from a browser. A
+// viewer is limited to the lowest of them and comes back to all, and its decoder
+// never stops.
+func TestScalableLayers(t *testing.T) {
+	for _, tt := range []struct {
+		name, codec, encodings string
+		descriptor             bool
+		lowest                 string  // choice
+		width, low             int     // of the picture, all layers and the lowest
+		share                  float64 // of the frames, the lowest temporal layer, at most
+	}{
+		{"VP9 L3T3_KEY", "VP9", `[{scalabilityMode: 'L3T3_KEY', maxBitrate: 1200000}]`, false, `{"spatialLayerId":0,"temporalLayerId":0}`, 960, 240, 0.4},
+		{"VP9 L1T3", "VP9", `[{scalabilityMode: 'L1T3', maxBitrate: 600000}]`, false, `{"maxTemporalLayerId":0}`, 960, 960, 0.4},
+		{"AV1 L3T3_KEY", "AV1", `[{scalabilityMode: 'L3T3_KEY', maxBitrate: 1200000}]`, true, `{"spatialLayerId":0,"temporalLayerId":0}`, 960, 240, 0.4},
+		{"AV1 L1T3 without the descriptor", "AV1", `[{scalabilityMode: 'L1T3', maxBitrate: 600000}]`, false, `{"maxTemporalLayerId":0}`, 960, 960, 0.4},
+		{"VP8 simulcast", "VP8", `[{rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150000, scalabilityMode: 'L1T3'}, {rid: 'f', maxBitrate: 800000, scalabilityMode: 'L1T3'}]`, false, `{"encodingId":"q","temporalLayerId":0}`, 960, 240, 0.4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := startNode(t)
+			b := newBrowser(t)
+			b.open(n.URL + "/publish/demo") // which may use the camera
+			b.exec(scalableScript)
+			b.exec("await scalable.publish('" + n.URL + "/whip/demo', '" + tt.codec + "', " + tt.encodings + ", 960, 540)")
+			n.live(t, "demo", max(1, countRIDs(tt.encodings)))
+			b.exec("await scalable.watch('" + n.URL + "/whep/demo', " + map[bool]string{true: "true", false: "false"}[tt.descriptor] + ")")
+			look := func() scaled { return eval[scaled](b, "scalable.stats()") }
+			until := func(what string, ok func(scaled) bool) {
+				t.Helper()
+				var last scaled
+				defer func() {
+					if t.Failed() {
+						v, err := viewerOf(t.Context(), n, "demo")
+						t.Logf("%s: %+v\n%+v %v", what, last, v, err)
+						st, err := n.stream("demo")
+						t.Logf("%+v %v", st.Layers, err)
+					}
+				}()
+				poll(t, pageTimeout, 250*time.Millisecond, what, func() bool { last = look(); return ok(last) })
+			}
+			rate := func() float64 {
+				from := look()
+				var to scaled
+				until("three seconds", func(s scaled) bool { to = s; return s.At > from.At+3 })
+				return float64(to.Decoded-from.Decoded) / (to.At - from.At)
+			}
+			until("the whole picture", func(s scaled) bool { return s.Width == tt.width && s.Decoded > 30 })
+			until("measured operating points", func(scaled) bool {
+				st, err := n.stream("demo")
+				return err == nil && len(st.Layers) > 0 && len(st.Layers[0].Points) > 1
+			})
+			whole := rate()
+			before := look()
+
+			b.exec("await scalable.choose(" + tt.lowest + ")")
+			until("the lowest layer", func(s scaled) bool { return s.Width == tt.low })
+			if v, err := viewerOf(t.Context(), n, "demo"); err != nil || v.Wanted == nil || *v.Wanted != (sluice.Scale{}) {
+				t.Errorf("viewer wants %+v, %v", v.Wanted, err)
+			}
+			until("the lowest operating point", func(scaled) bool {
+				v, err := viewerOf(t.Context(), n, "demo")
+				return err == nil && v.Now != nil && *v.Now == (sluice.Scale{})
+			})
+			low := rate()
+			if low > whole*tt.share || low < 2 {
+				t.Errorf("%.1f frames a second of the lowest layers, %.1f of all", low, whole)
+			}
+
+			b.exec("await scalable.choose({})")
+			until("the whole picture again", func(s scaled) bool { return s.Width == tt.width })
+			again := rate()
+			if again < whole*0.7 {
+				t.Errorf("%.1f frames a second after it, %.1f before", again, whole)
+			}
+			after := look()
+			t.Logf("%.1f, %.1f, %.1f frames a second; frozen %.2f s, %d PLIs, %d NACKs", whole, low, again, after.Frozen-before.Frozen, after.PLIs-before.PLIs, after.NACKs-before.NACKs)
+			if frozen := after.Frozen - before.Frozen; frozen > 2 {
+				t.Errorf("frozen for %.1f s", frozen)
+			}
+		})
+	}
+}
+
+func countRIDs(encodings string) (n int) {
+	for i := range len(encodings) - 4 {
+		if encodings[i:i+4] == "rid:" {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,217 @@
+package recorder
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
+
+	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/recorder/internal/ffmpeg"
+	"github.com/sluice-live/sluice/recorder/internal/fmp4"
+	"github.com/sluice-live/sluice/recorder/internal/frame"
+)
+
+// coder is the transcoders of one show: AAC of its sound, H.264 of the largest
+// layer that HLS has no place for. It does nothing without ffmpeg.
+type coder struct {
+	show   *show
+	config ffmpeg.Config
+
+	aac    *ffmpeg.Sound
+	aacOut *output
+
+	pictures   *ffmpeg.Picture
+	pictureOut *output
+	source     *lane // whose pictures are taken; nil: none
+
+	still  time.Time // when the newest thumbnail was asked for
+	stills chan still
+	asking bool
+}
+
+// still is a thumbnail that has been made.
+type still struct {
+	number uint64
+	data   []byte
+	err    error
+}
+
+func newCoder(s *show) *coder {
+	r := s.recorder
+	c := &coder{show: s, stills: make(chan still, 1), config: ffmpeg.Config{
+		Program: r.cfg.FFmpeg, Log: s.log, Died: func() { r.counters.restarts.Add(1) },
+	}}
+	if r.ffmpeg {
+		c.aac = ffmpeg.NewSound(c.config)
+	}
+	return c
+}
+
+// sound takes a packet that is in the recording.
+func (c *coder) sound(tick int64, data []byte, ticks int64) {
+	if c.aac != nil {
+		c.aac.Push(time.Now(), tick, data, ticks)
+	}
+}
+
+// hush says that the sound has ended, or that what follows does not continue it.
+func (c *coder) hush() {
+	if c.aac != nil {
+		c.aac.Break()
+	}
+	if c.aacOut != nil {
+		c.aacOut.flush()
+	}
+}
+
+// leave says that a layer gives no more pictures.
+func (c *coder) leave(l *lane) {
+	if c.source != l {
+		return
+	}
+	c.source = nil
+	c.pictures.Close()
+	if c.pictureOut != nil {
+		c.pictureOut.flush()
+	}
+}
+
+// layerPatience is how long the layer that is transcoded may be silent before
+// another takes its place.
+const layerPatience = 2 * time.Second
+
+// transcode takes a picture that HLS has no place for.
+func (s *show) transcode(l *lane, u frame.Unit, at time.Time) {
+	c := s.coder
+	if u.Format != nil {
+		l.width, l.height = u.Format.Width, u.Format.Height
+	}
+	l.seen = at
+	if c.source != l {
+		better := c.source == nil || l.width*l.height > c.source.width*c.source.height || at.Sub(c.source.seen) > layerPatience
+		if !u.Key || l.width == 0 || !better {
+			return
+		}
+		if !c.take(l) {
+			return
+		}
+	}
+	tick := int64(at.Sub(s.origin())/time.Microsecond) * fmp4.VideoTimescale / 1_000_000
+	c.pictures.Push(time.Now(), tick, u.Key, u.Data, l.width, l.height)
+}
+
+// take begins to transcode a layer. It reports false while no encoder is known.
+func (c *coder) take(l *lane) bool {
+	if c.config.Encoder = c.show.recorder.Encoder(); c.config.Encoder == "" {
+		return false
+	}
+	if c.pictures != nil {
+		c.fetch()
+		c.pictures.Close()
+	}
+	codec := l.video.Codec()
+	c.pictures, c.source = ffmpeg.NewPicture(c.config, codec), l
+	c.show.log.Info("transcode", "layer", l.id, "codec", codec, "encoder", c.config.Encoder, "width", l.width, "height", l.height)
+	return true
+}
+
+// fetch takes what the transcoders have given.
+func (c *coder) fetch() {
+	s := c.show
+	if c.aac != nil && s.record != nil {
+		c.aac.Fetch(func(u ffmpeg.Unit) {
+			if c.aacOut == nil {
+				c.aacOut = s.output(aacID, false)
+			}
+			if c.aacOut.packer == nil && !c.aacOut.format(aacFormat()) {
+				return
+			}
+			c.aacOut.sound(u.Tick, u.Data, ffmpeg.SoundTicks)
+		})
+	}
+	if c.pictures != nil && s.record != nil {
+		c.pictures.Fetch(func(u ffmpeg.Unit) {
+			if c.pictureOut == nil {
+				c.pictureOut = s.output(pictureID, true)
+			}
+			if u.Sets != nil {
+				if f, err := frame.H264Format(u.Sets); err != nil || !c.pictureOut.format(f) {
+					return
+				}
+			}
+			at := s.origin().Add(time.Duration(u.Tick) * time.Second / fmp4.VideoTimescale)
+			c.pictureOut.picture(at, u.Key, u.Data)
+		})
+	}
+	select {
+	case t := <-c.stills:
+		c.asking = false
+		if t.err != nil {
+			s.log.Debug("no thumbnail", "err", t.err)
+		} else if s.record != nil {
+			s.record.writer.Thumbnail(t.number, t.data)
+		}
+	default:
+	}
+}
+
+func aacFormat() *frame.Format {
+	asc, err := mpeg4audio.AudioSpecificConfig{
+		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: ffmpeg.SoundRate, ChannelCount: 2, ChannelConfig: 2,
+	}.Marshal()
+	if err != nil {
+		panic(fmt.Sprintf("recorder: the configuration of AAC does not encode: %v", err))
+	}
+	return &frame.Format{Codec: "AAC", MIME: "mp4a.40.2", Channels: 2, AAC: asc}
+}
+
+// close ends the transcoders.
+func (c *coder) close() {
+	if c.aac != nil {
+		c.aac.Close()
+	}
+	if c.pictures != nil {
+		c.pictures.Close()
+	}
+	if c.asking {
+		<-c.stills
+	}
+}
+
+// thumbnail has a picture made of the segment that begins at a time, when it is
+// due: one at a time, of the smallest layer that is large enough.
+func (s *show) thumbnail(o *output, at time.Time, part []byte) {
+	c := s.coder
+	number := uint64(max(0, at.Sub(s.meta.Started)) / sluice.ThumbnailEvery)
+	due := s.meta.Started.Add(time.Duration(number) * sluice.ThumbnailEvery)
+	if !s.recorder.ffmpeg || c.asking || !c.still.Before(due) || o != s.forThumbnails() {
+		return
+	}
+	c.still, c.asking = at, true
+	if c.still.Equal(due) {
+		c.still = due.Add(1)
+	}
+	file := append(append([]byte(nil), o.section...), part...)
+	s.recorder.wg.Go(func() {
+		data, err := ffmpeg.Still(context.Background(), s.recorder.cfg.FFmpeg, file)
+		c.stills <- still{number, data, err}
+	})
+}
+
+// forThumbnails returns the rendition that thumbnails are made of.
+func (s *show) forThumbnails() *output {
+	const enough = 320
+	var best *output
+	for _, o := range s.outputs {
+		if !o.video || !o.running() {
+			continue
+		}
+		if best == nil || best.what.Width < enough && o.what.Width > best.what.Width ||
+			o.what.Width >= enough && o.what.Width < best.what.Width {
+			best = o
+		}
+	}
+	return best
+}

@@ -1,0 +1,323 @@
+package recorder
+
+import (
+	"bytes"
+	"math"
+	"time"
+
+	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/recorder/internal/fmp4"
+	"github.com/sluice-live/sluice/recorder/internal/frame"
+	"github.com/sluice-live/sluice/recorder/internal/pack"
+)
+
+// output is one rendition as it is written.
+type output struct {
+	show   *show
+	id     string
+	video  bool
+	scale  int64
+	what   sluice.Rendition // ID is "" before its format is known
+	packer *pack.Packer     // nil before that
+
+	init    int      // version of the newest init section
+	section []byte   // its bytes
+	parts   [][]byte // of the open segment
+	next    bool     // the next keyframe, or packet of sound, begins a segment
+	lost    bool     // a keyframe is needed
+
+	expected int64   // of sound: where the next packet begins
+	cuts     []int64 // of sound: where segments are to begin
+
+	frames  int     // in the open segment
+	bits    float64 // of all segments with media
+	seconds float64
+	told    sluice.Rendition // as last described
+}
+
+// output finds or makes a rendition.
+func (s *show) output(id string, video bool) *output {
+	for _, o := range s.outputs {
+		if o.id == id {
+			return o
+		}
+	}
+	o := &output{show: s, id: id, video: video, scale: fmp4.AudioTimescale}
+	if video {
+		o.scale = fmp4.VideoTimescale
+	}
+	s.outputs = append(s.outputs, o)
+	return o
+}
+
+// tickOf returns the tick of a time on the recording's timeline.
+func (o *output) tickOf(at time.Time) int64 {
+	d := at.Sub(o.show.origin())
+	return int64(d/time.Second)*o.scale + int64(d%time.Second)*o.scale/int64(time.Second)
+}
+
+func (o *output) ticks(d time.Duration) int64 { return int64(d) / 1000 * o.scale / 1_000_000 }
+
+// running reports whether a segment is open.
+func (o *output) running() bool {
+	if o.packer == nil {
+		return false
+	}
+	_, open := o.packer.Open()
+	return open
+}
+
+// newest is the capture time of the newest sample.
+func (o *output) newest() time.Time {
+	if o.packer == nil {
+		return time.Time{}
+	}
+	return o.packer.Time(o.packer.End())
+}
+
+// format takes a decoder's new parameters: a new init section, and when it is
+// not the first, a break in all renditions.
+func (o *output) format(f *frame.Format) bool {
+	section, err := fmp4.Init(f)
+	if err != nil {
+		o.show.log.Warn("media cannot be recorded", "layer", o.id, "err", err)
+		return false
+	}
+	o.what.ID, o.what.Kind, o.what.Codecs = o.id, sluice.RenditionVideo, f.MIME
+	if !o.video {
+		o.what.Kind = sluice.RenditionAudio
+	}
+	o.what.Width, o.what.Height, o.what.Channels = f.Width, f.Height, f.Channels
+	o.what.Default = o.id == soundID
+	if o.packer == nil {
+		o.resume()
+	}
+	if bytes.Equal(section, o.section) {
+		return true
+	}
+	if o.section != nil {
+		o.show.split()
+	}
+	o.init++
+	o.section = section
+	o.packer.Format(o.init)
+	c := o.show.record
+	c.putInit(o.id, o.init, section)
+	c.writer.Init(o.id, o.init, section)
+	o.show.describe()
+	o.told = o.what
+	o.show.recorder.deps.Sink.Init(o.show.meta.ID, o.id, o.init, section)
+	return true
+}
+
+// resume makes the packer, behind what the recording has already.
+func (o *output) resume() {
+	c := o.show.record
+	c.mu.Lock()
+	before := c.segments[o.id]
+	c.mu.Unlock()
+	next := uint64(0)
+	if n := len(before); n > 0 {
+		next, o.init = before[n-1].Sequence+1, before[n-1].Init
+	}
+	track := uint32(fmp4.AudioTrack)
+	if o.video {
+		track = fmp4.VideoTrack
+	}
+	o.packer = pack.New(pack.Config{
+		Track: track, Timescale: o.scale, Part: o.show.recorder.cfg.Part, Origin: o.show.origin(), Next: next,
+	}, o)
+	if next > 0 {
+		o.packer.Break()
+	}
+	for _, s := range before {
+		o.measure(s)
+	}
+}
+
+// picture takes the picture of a time.
+func (o *output) picture(at time.Time, key bool, data []byte) {
+	if o.packer == nil {
+		return
+	}
+	tick := o.tickOf(at)
+	begun, open := o.packer.Open()
+	if !key && (!open || o.next && o.lost) {
+		o.lost = true
+		return
+	}
+	began := o.packer.Time(begun)
+	cut := !open || key && (o.next || o.show.due(began, at)) || at.Sub(began) >= longestSegment
+	if !o.packer.Push(tick, fmp4.Sample{Key: key, Data: data}, cut) {
+		return
+	}
+	o.frames++
+	if key {
+		o.lost = false
+	}
+	if cut {
+		o.next = false
+		o.show.began(at)
+	}
+}
+
+// packet takes the packet of sound of a time. Silence stands for what is missing
+// before it.
+func (o *output) packet(at time.Time, u frame.Unit) {
+	tick := o.tickOf(at)
+	if o.running() {
+		if tick < o.expected-int64(u.Ticks)/2 {
+			return // late: silence stands in its place
+		}
+		o.silence(tick)
+	}
+	o.sound(tick, u.Data, int64(u.Ticks))
+}
+
+// silence fills the time up to a tick.
+func (o *output) silence(tick int64) {
+	frame.Silence(tick-o.expected, func(data []byte, ticks uint32) {
+		o.sound(o.expected, data, int64(ticks))
+	})
+}
+
+// sound adds a packet that begins at a tick.
+func (o *output) sound(tick int64, data []byte, ticks int64) {
+	cut := !o.running() || o.next
+	for len(o.cuts) > 0 && o.cuts[0] <= tick {
+		o.cuts = o.cuts[1:]
+		cut = true
+	}
+	begun, _ := o.packer.Open()
+	age := tick - begun
+	if !o.show.hasVideo() && age >= o.ticks(o.show.recorder.cfg.Segment) || age >= o.ticks(longestSegment) {
+		cut = true
+	}
+	if !o.packer.Push(tick, fmp4.Sample{Key: true, Data: data}, cut) {
+		return
+	}
+	if cut {
+		o.next = false
+	}
+	o.expected = tick + ticks
+	if o.id == soundID {
+		o.show.coder.sound(tick, data, ticks)
+	}
+}
+
+// cutAt begins a segment of sound where one of video began.
+func (o *output) cutAt(at time.Time) {
+	if !o.running() {
+		return
+	}
+	tick := o.tickOf(at)
+	begun, _ := o.packer.Open()
+	switch {
+	case tick-begun < o.ticks(o.show.recorder.cfg.Segment/4):
+	case tick > o.packer.End():
+		o.cuts = append(o.cuts, tick)
+	default:
+		o.packer.Cut(tick)
+	}
+}
+
+// idle fills the time for which no media has come and none will.
+func (o *output) idle(now time.Time) {
+	if !o.running() {
+		return
+	}
+	if !o.video {
+		if until := o.tickOf(now.Add(-soundPatience)); until > o.expected {
+			o.silence(until)
+		}
+		return
+	}
+	until := o.tickOf(now.Add(-videoPatience))
+	if until-o.packer.End() < o.ticks(o.show.recorder.cfg.Part) {
+		return
+	}
+	o.packer.Idle(until)
+	o.next, o.lost = true, true
+	if begun, _ := o.packer.Open(); o.packer.End()-begun >= o.ticks(o.show.recorder.cfg.Segment) {
+		end := o.packer.End()
+		o.packer.Cut(end)
+		o.show.began(o.packer.Time(end))
+	}
+}
+
+// flush closes what is open.
+func (o *output) flush() {
+	if o.packer != nil {
+		o.packer.Flush()
+	}
+	o.cuts = nil
+}
+
+// split puts a discontinuity before the next segment, which begins as soon as it
+// can.
+func (o *output) split() {
+	if o.packer != nil {
+		o.packer.Break()
+		o.next = o.running()
+	}
+}
+
+// Part implements pack.Output.
+func (o *output) Part(growing sluice.Segment, p sluice.Part, data []byte) {
+	s := o.show
+	o.parts = append(o.parts, data)
+	s.record.writer.Part(o.id, growing.Sequence, data)
+	s.recorder.deps.Sink.Part(s.meta.ID, o.id, growing, p, data)
+	if p.Independent && o.video && p.Index == 0 {
+		s.thumbnail(o, growing.Start, data)
+	}
+}
+
+// Segment implements pack.Output.
+func (o *output) Segment(g sluice.Segment) {
+	s := o.show
+	s.record.remember(o.id, memory{g.Sequence, o.parts})
+	o.parts = nil
+	s.record.writer.Segment(o.id, g)
+	s.recorder.deps.Sink.Segment(s.meta.ID, o.id, g)
+	o.measure(g)
+	if o.video && !g.Gap && g.Duration > s.recorder.cfg.Segment/2 {
+		o.what.FrameRate = usualRate(float64(o.frames) / g.Duration.Seconds())
+	}
+	o.frames = 0
+	if o.differs() {
+		s.describe()
+		o.told = o.what
+	}
+}
+
+// measure adds a segment to the rendition's bit rates.
+func (o *output) measure(g sluice.Segment) {
+	if g.Gap || g.Duration <= 0 {
+		return
+	}
+	bits := float64(g.Size) * 8
+	o.bits += bits
+	o.seconds += g.Duration.Seconds()
+	o.what.Average = int(o.bits / o.seconds)
+	if g.Duration >= o.show.recorder.cfg.Segment/2 { // RFC 8216bis section 4.4.6.2: a lone short one does not count
+		o.what.Peak = max(o.what.Peak, int(math.Ceil(bits/g.Duration.Seconds())))
+	}
+}
+
+// differs reports whether what was described is out of date by a twentieth.
+func (o *output) differs() bool {
+	off := func(a, b float64) bool { return math.Abs(a-b) > b/20 }
+	return off(float64(o.what.Peak), float64(o.told.Peak)) || off(float64(o.what.Average), float64(o.told.Average)) ||
+		off(o.what.FrameRate, o.told.FrameRate)
+}
+
+// usualRate returns the rate that was meant by a measured one.
+func usualRate(measured float64) float64 {
+	for _, usual := range []float64{15, 20, 24, 25, 30, 50, 60, 120} {
+		if math.Abs(measured-usual) < usual/50 {
+			return usual
+		}
+	}
+	return math.Round(measured*1000) / 1000
+}
