@@ -126,7 +126,7 @@ func (k kept) decode(t testing.TB, rendition string) (frames []int) {
 		if err := os.WriteFile(file, append(init, data...), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		out, err := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-v", "warning", "-xerror", "-threads", "1", "-copyts", "-i", file, "-f", "null", "-").CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-v", "warning", "-xerror", "-threads", "1", "-copyts", "-i", file, "-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "null", "-").CombinedOutput()
 		if err != nil || len(out) > 0 {
 			t.Errorf("%s: segment %d: %v\n%s", rendition, s.Sequence, err, out)
 		}

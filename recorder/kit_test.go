@@ -378,7 +378,7 @@ func decodes(t testing.TB, r *Recorder, rendition string) (frames int) {
 		if err := os.WriteFile(path, append(init, data...), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		out, err := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-v", "warning", "-xerror", "-threads", "1", "-copyts", "-i", path, "-f", "null", "-").CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-v", "warning", "-xerror", "-threads", "1", "-copyts", "-i", path, "-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "null", "-").CombinedOutput()
 		if err != nil || len(out) > 0 {
 			t.Errorf("%s: segment %d: %v\n%s", rendition, s.Sequence, err, out)
 		}

@@ -69,6 +69,9 @@ func (a *Archive) recoverRendition(m Meta, r sluice.Rendition, out *Recovered) e
 			}
 			segments = append(segments, hole)
 		}
+		if n := len(segments); n > 0 {
+			s.Segment.Discontinuity = breaks(segments[n-1], *s.Segment)
+		}
 		if err := appendEntry(log, *s); err != nil {
 			return err
 		}
@@ -77,6 +80,12 @@ func (a *Archive) recoverRendition(m Meta, r sluice.Rendition, out *Recovered) e
 	}
 	out.Segments[r.ID] = segments
 	return log.Sync()
+}
+
+// breaks reports whether a segment does not continue the one before it: a
+// discontinuity comes with a hole in time or another init section.
+func breaks(before, s sluice.Segment) bool {
+	return s.Init != before.Init || s.Start.Sub(before.Start.Add(before.Duration)).Abs() > time.Millisecond
 }
 
 // unlisted returns the numbers of segment files, finished or not, that the index
