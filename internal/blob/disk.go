@@ -41,6 +41,9 @@ type diskFile struct {
 
 // Create implements Store.
 func (d *Disk) Create(name string) (File, error) {
+	if err := checkName("create", name); err != nil {
+		return nil, err
+	}
 	f, err := d.openNew(name+Unfinished, os.O_WRONLY|os.O_TRUNC)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,165 @@
+package ffmpeg
+
+import (
+	"bytes"
+	"encoding/binary"
+	"log/slog"
+	"os/exec"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func settings(t *testing.T, died *int) Config {
+	t.Helper()
+	encoder, err := Probe(t.Context(), "ffmpeg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Config{Program: "ffmpeg", Encoder: encoder, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Died: func() { *died++ }}
+}
+
+// ivf encodes two seconds of VP8 with a keyframe in 25 pictures.
+func ivf(t *testing.T) (frames [][]byte) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2",
+		"-c:v", "libvpx", "-g", "25", "-keyint_min", "25", "-deadline", "realtime", "-f", "ivf", "-").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 32; at+12 <= len(out); {
+		n := int(binary.LittleEndian.Uint32(out[at:]))
+		frames = append(frames, out[at+12:at+12+n])
+		at += 12 + n
+	}
+	return frames
+}
+
+func until(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("not within 30 s: %s", what)
+		}
+	}
+}
+
+// TestPicture: each picture that goes in comes out with its tick, keyframes where
+// they were; a child that is killed is replaced at the next keyframe.
+func TestPicture(t *testing.T) {
+	died := 0
+	p := NewPicture(settings(t, &died), "VP8")
+	defer p.Close()
+	frames := ivf(t)
+	tick := func(i int) int64 { return 900_000 + int64(i)*3600 + int64(i%3) }
+	var out []Unit
+	fetch := func() { p.Fetch(func(u Unit) { out = append(out, u) }) }
+	push := func(from, to int) {
+		for i := from; i < to; i++ {
+			f := frames[i%len(frames)]
+			p.Push(time.Now(), tick(i), f[0]&1 == 0, f, 320, 180)
+		}
+	}
+	push(0, 30)
+	until(t, "thirty pictures", func() bool { fetch(); return len(out) == 30 })
+	for i, u := range out {
+		if u.Tick != tick(i) || u.Key != (i%25 == 0) || u.Key && len(u.Sets) != 2 || len(u.Data) == 0 {
+			t.Fatalf("picture %d: tick %d, want %d; key %v; %d sets", i, u.Tick, tick(i), u.Key, len(u.Sets))
+		}
+	}
+	p.child.kill() // as by the kernel
+	push(30, 50)   // no keyframe among them
+	fetch()
+	if len(out) != 30 || died != 1 {
+		t.Fatalf("%d pictures, %d deaths", len(out), died)
+	}
+	push(50, 80)
+	until(t, "thirty more", func() bool { fetch(); return len(out) == 60 })
+	if out[30].Tick != tick(50) || !out[30].Key {
+		t.Errorf("it goes on with %+v", out[30])
+	}
+}
+
+// TestSound: AAC stands where its Opus stood, also after a break and a death.
+func TestSound(t *testing.T) {
+	died := 0
+	s := NewSound(settings(t, &died))
+	defer s.Close()
+	silence := []byte{0xfc, 0xff, 0xfe}
+	var out []Unit
+	fetch := func() { s.Fetch(func(u Unit) { out = append(out, u) }) }
+	at := int64(480_000)
+	push := func(n int) {
+		for range n {
+			s.Push(time.Now(), at, silence, 960)
+			at += 961 // the clock is steered a little
+		}
+	}
+	push(100)
+	until(t, "a second and a half of sound", func() bool { fetch(); return len(out) > 70 })
+	for i, u := range out {
+		want := int64(480_000) + int64(i)*1024*961/960
+		if off := u.Tick - want; off < -2 || off > 2 || len(u.Data) == 0 {
+			t.Fatalf("frame %d: tick %d, want %d", i, u.Tick, want)
+		}
+	}
+	s.child.kill()
+	at += 48_000
+	begin, n := at, len(out)
+	push(100)
+	until(t, "sound again", func() bool { fetch(); return len(out) > n+70 })
+	if out[n].Tick != begin || died != 1 {
+		t.Errorf("it goes on at %d, want %d; %d deaths", out[n].Tick, begin, died)
+	}
+	s.Break()
+	at += 480_000
+	begin, n = at, len(out)
+	push(100)
+	until(t, "sound after a break", func() bool { fetch(); return len(out) > n+70 })
+	if out[n].Tick != begin || died != 1 {
+		t.Errorf("it goes on at %d, want %d; %d deaths", out[n].Tick, begin, died)
+	}
+}
+
+// TestMissingProgram: nothing starts, and nothing breaks.
+func TestMissingProgram(t *testing.T) {
+	cfg := Config{Program: "/nowhere/ffmpeg", Log: slog.New(slog.DiscardHandler), Died: func() {}}
+	s := NewSound(cfg)
+	defer s.Close()
+	s.Push(time.Now(), 0, []byte{0xfc}, 960)
+	s.Fetch(func(Unit) { t.Error("something came out") })
+	if _, err := Probe(t.Context(), cfg.Program); err == nil {
+		t.Error("Probe found an encoder")
+	}
+	if _, err := Still(t.Context(), "ffmpeg", []byte("no file")); err == nil {
+		t.Error("Still made a picture of nothing")
+	}
+}
+
+func FuzzFLV(f *testing.F) {
+	tag := func(kind byte, body ...byte) []byte {
+		head := []byte{kind, 0, 0, byte(len(body)), 0, 0, 1, 0, 0, 0, 0}
+		return append(append(head, body...), 0, 0, 0, 0)
+	}
+	head := []byte("FLV\x01\x01\x00\x00\x00\x09\x00\x00\x00\x00")
+	f.Add(append(bytes.Clone(head), tag(9, 0x17, 0, 0, 0, 0, 1, 66, 0, 30, 0xff, 0xe1, 0, 2, 0x67, 1, 1, 0, 1, 0x68)...))
+	f.Add(append(bytes.Clone(head), tag(9, 0x17, 1, 0, 0, 0, 0, 0, 0, 1, 0x65)...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e := &pictures{ready: make(chan Unit, 1<<16)}
+		if e.read(t.Context(), bytes.NewReader(b)) == nil {
+			t.Error("it read on past the end")
+		}
+		s := &sounds{ready: make(chan []byte, 1<<16)}
+		if s.read(t.Context(), bytes.NewReader(b)) == nil {
+			t.Error("it read on past the end")
+		}
+	})
+}
