@@ -250,8 +250,8 @@ func (r *Recorder) run() {
 // look starts a show for each stream that has become live.
 func (r *Recorder) look(shows *sync.WaitGroup) {
 	for _, st := range r.deps.Media.Streams() {
-		if st.State != sluice.StreamLive || st.Publisher == nil {
-			continue
+		if st.State != sluice.StreamLive || st.Publisher == nil || st.Relayed {
+			continue // the publisher's own node records
 		}
 		r.mu.Lock()
 		have := r.shows[st.Name] != nil

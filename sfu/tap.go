@@ -197,8 +197,9 @@ func settled(src *sources, now int64) bool {
 		}
 		ready = ready && l.clock.exact()
 	}
-	offer := src.publisher.offer
-	ready = ready && (len(src.video) > 0 || offer.section("video") == nil) && (src.audio != nil || offer.section("audio") == nil)
+	if offer := src.publisher.offer; offer != nil {
+		ready = ready && (len(src.video) > 0 || offer.section("video") == nil) && (src.audio != nil || offer.section("audio") == nil)
+	}
 	age := now - first
 	return age >= settleLeast && (ready || age >= settleMost)
 }
