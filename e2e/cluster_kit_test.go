@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -90,9 +92,10 @@ type cluster struct {
 	program string
 }
 
-func newCluster(t *testing.T) *cluster {
+// on starts another cluster of the same program.
+func (c *cluster) on(t *testing.T) *cluster {
 	t.Helper()
-	return &cluster{redis: startRedis(t), program: buildSluice(t)}
+	return &cluster{redis: startRedis(t), program: c.program}
 }
 
 // join starts a node; more are flags.
@@ -164,4 +167,42 @@ func publishAgain(t testing.TB, cfg client.PublisherConfig, every time.Duration)
 	})
 	t.Cleanup(func() { _ = p.Close() })
 	return p
+}
+
+// runs is how often a test of deaths is repeated: CLUSTER_RUNS, or few.
+func runs(t testing.TB, few int) int {
+	t.Helper()
+	text := os.Getenv("CLUSTER_RUNS")
+	if text == "" {
+		return few
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("CLUSTER_RUNS is %q", text)
+	}
+	return n
+}
+
+// quantiles describes how long something took.
+func quantiles(all []time.Duration) string {
+	slices.Sort(all)
+	at := func(q float64) time.Duration {
+		return all[min(int(q*float64(len(all))), len(all)-1)].Round(time.Millisecond)
+	}
+	return fmt.Sprintf("p50 %v, p95 %v, max %v of %d", at(0.5), at(0.95), all[len(all)-1].Round(time.Millisecond), len(all))
+}
+
+// samePictures fails the test when viewers had to begin anew, or got packets that
+// do not follow those before. Pictures are lost with a node.
+func samePictures(t testing.TB, viewers []*loadViewer) {
+	t.Helper()
+	for i, v := range viewers {
+		s := v.Stats()
+		if err := v.Err(); err != nil {
+			t.Errorf("viewer %d: %v", i, err)
+		}
+		if s.Video.Breaks.SSRC+s.Video.Breaks.Timestamp+s.Video.Breaks.Sequence != 0 {
+			t.Errorf("viewer %d: breaks of video %+v", i, s.Video.Breaks)
+		}
+	}
 }

@@ -1,6 +1,11 @@
 package e2e
 
 import (
+	"errors"
+	"net/http"
+	"strconv"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -9,9 +14,28 @@ import (
 	"github.com/sluice-live/sluice/internal/client/clips"
 )
 
-// TestRelayedStream publishes at one node and watches at two others.
-func TestRelayedStream(t *testing.T) {
-	nodes := newCluster(t)
+// TestCluster runs nodes as processes on one Redis.
+func TestCluster(t *testing.T) {
+	built := &cluster{program: buildSluice(t)}
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *cluster)
+	}{
+		{"relayed", testRelayed},
+		{"origin killed", testOriginKilled},
+		{"publisher moves", testPublisherMoves},
+		{"parent killed", testParentKilled},
+		{"parent leaves", testParentLeaves},
+		{"redis gone", testRedisGone},
+		{"one origin", testOneOrigin},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, built) })
+	}
+}
+
+// testRelayed publishes at one node and watches at two others.
+func testRelayed(t *testing.T, built *cluster) {
+	nodes := built.on(t)
 	a, b, c := nodes.join(t, "a"), nodes.join(t, "b"), nodes.join(t, "c")
 	publishClip(t, client.PublisherConfig{URL: a.url + "/whip/demo", Clip: pattern(t, clips.H264, true)})
 	a.live(t, "demo", 3)
@@ -27,4 +51,238 @@ func TestRelayedStream(t *testing.T) {
 		}
 	}
 	clean(t, viewers)
+}
+
+// testOriginKilled kills the node that a stream is published at. The publisher
+// posts to another one, and the viewers of the third see pictures again without a
+// new session.
+func testOriginKilled(t *testing.T, built *cluster) {
+	var taken, back, dark []time.Duration
+	for range runs(t, 2) {
+		t.Run("run", func(t *testing.T) {
+			nodes := built.on(t)
+			a, b, c := nodes.join(t, "a"), nodes.join(t, "b"), nodes.join(t, "c")
+			clip := pattern(t, clips.H264, true)
+			publishClip(t, client.PublisherConfig{URL: a.url + "/whip/demo", Clip: clip, KeyframesOnRequest: true})
+			a.live(t, "demo", 3)
+			near, far := watchClip(t, b.url+"/whep/demo", 3), watchClip(t, c.url+"/whep/demo", 3)
+			all := append(near, far...)
+			for _, v := range all {
+				within(t, 5*time.Second, "frames", func() bool { return v.Stats().Video.Frames > 30 })
+			}
+			killed := time.Now()
+			a.kill(t)
+			p := publishAgain(t, client.PublisherConfig{URL: b.url + "/whip/demo", Clip: clip, KeyframesOnRequest: true}, 100*time.Millisecond)
+			taken = append(taken, time.Since(killed))
+			<-p.Connected()
+			first := time.Now()
+			for _, v := range all {
+				within(t, 10*time.Second, "pictures again", func() bool { return !v.keyAfter(first).IsZero() })
+			}
+			for _, v := range far {
+				back = append(back, v.keyAfter(first).Sub(first))
+				dark = append(dark, v.keyAfter(first).Sub(killed))
+			}
+			c.live(t, "demo", 3)
+			samePictures(t, all)
+		})
+	}
+	if len(back) > 0 {
+		t.Logf("publisher taken after the kill: %s", quantiles(taken))
+		t.Logf("pictures at the third node after the publisher's connection: %s", quantiles(back))
+		t.Logf("pictures at the third node after the kill: %s", quantiles(dark))
+	}
+}
+
+// watched publishes at the first node and watches at the others, n viewers each.
+func watched(t *testing.T, n int, nodes ...*member) (viewers [][]*loadViewer) {
+	t.Helper()
+	publishClip(t, client.PublisherConfig{URL: nodes[0].url + "/whip/demo", Clip: pattern(t, clips.H264, true), KeyframesOnRequest: true})
+	nodes[0].live(t, "demo", 3)
+	for _, m := range nodes[1:] {
+		some := watchClip(t, m.url+"/whep/demo", n)
+		for _, v := range some {
+			within(t, 5*time.Second, "frames", func() bool { return v.Stats().Video.Frames > 30 })
+		}
+		viewers = append(viewers, some)
+	}
+	return viewers
+}
+
+// longest is the longest time between two pictures that a viewer has seen since.
+func (v *loadViewer) longest(since time.Time) time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var gap time.Duration
+	last := since
+	for _, f := range v.frames {
+		if f.At.After(last) {
+			gap = max(gap, f.At.Sub(last))
+			last = f.At
+		}
+	}
+	return gap
+}
+
+// goOn waits for n more pictures.
+func goOn(t testing.TB, viewers []*loadViewer, n uint64, what string) {
+	t.Helper()
+	for _, v := range viewers {
+		want := v.Stats().Video.Frames + n
+		within(t, 10*time.Second, what, func() bool { return v.Stats().Video.Frames >= want })
+	}
+}
+
+// testPublisherMoves ends the publisher's session and begins one at another node,
+// which relays the stream already: the first node then pulls from there.
+func testPublisherMoves(t *testing.T, built *cluster) {
+	nodes := built.on(t)
+	a, b, c := nodes.join(t, "a"), nodes.join(t, "b"), nodes.join(t, "c")
+	clip := pattern(t, clips.H264, true)
+	p := publishClip(t, client.PublisherConfig{URL: a.url + "/whip/demo", Clip: clip, KeyframesOnRequest: true})
+	a.live(t, "demo", 3)
+	var all []*loadViewer
+	for _, m := range []*member{a, b, c} {
+		all = append(all, watchClip(t, m.url+"/whep/demo", 1)...)
+	}
+	goOn(t, all, 20, "pictures")
+	for _, next := range []*member{b, c, a} {
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		p = publishAgain(t, client.PublisherConfig{URL: next.url + "/whip/demo", Clip: clip, KeyframesOnRequest: true}, 50*time.Millisecond)
+		for i, v := range all {
+			within(t, 10*time.Second, "pictures again", func() bool { return !v.keyAfter(began).IsZero() })
+			t.Logf("publisher at %s: viewer %d has pictures after %v", next.id, i, v.keyAfter(began).Sub(began).Round(time.Millisecond))
+		}
+		for _, m := range []*member{a, b, c} {
+			m.until(t, 5*time.Second, "the publisher is where it is", "demo", func(s sluice.Stream) bool {
+				return s.State == sluice.StreamLive && s.Relayed == (m != next) && s.Viewers == 3
+			})
+		}
+		goOn(t, all, 30, "more pictures")
+	}
+	samePictures(t, all)
+}
+
+// chain starts three nodes that can only pull from one another in a row.
+func chain(t *testing.T, built *cluster) (a, b, c *member) {
+	t.Helper()
+	nodes := built.on(t)
+	return nodes.join(t, "a", "--relay.max_children=1"), nodes.join(t, "b", "--relay.max_children=1"), nodes.join(t, "c", "--relay.max_children=1")
+}
+
+func testParentKilled(t *testing.T, built *cluster) {
+	a, b, c := chain(t, built)
+	all := watched(t, 2, a, b, c)
+	far := all[1]
+	killed := time.Now()
+	b.kill(t)
+	goOn(t, far, 60, "pictures through another parent")
+	for i, v := range far {
+		t.Logf("viewer %d: longest time between pictures %v", i, v.longest(killed).Round(time.Millisecond))
+	}
+	samePictures(t, far)
+}
+
+func testParentLeaves(t *testing.T, built *cluster) {
+	nodes := built.on(t)
+	// a has room for two, but c comes while d takes the second place.
+	a, b := nodes.join(t, "a", "--relay.max_children=2"), nodes.join(t, "b")
+	c, d := nodes.join(t, "c"), nodes.join(t, "d")
+	all := watched(t, 2, a, b, d, c)
+	far := all[2]
+	left := time.Now()
+	for _, m := range []*member{d, b} { // one of them is its parent, and then maybe the other
+		if err := m.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		<-m.ended
+		goOn(t, far, 60, "pictures through another parent")
+	}
+	for i, v := range far {
+		t.Logf("viewer %d: longest time between pictures %v", i, v.longest(left).Round(time.Millisecond))
+	}
+	clean(t, far)
+}
+
+// testRedisGone freezes, empties and kills Redis: media goes on, and so do joins
+// where the stream is.
+func testRedisGone(t *testing.T, built *cluster) {
+	nodes := built.on(t)
+	a, b, c := nodes.join(t, "a"), nodes.join(t, "b"), nodes.join(t, "c")
+	all := watched(t, 2, a, b)[0]
+	for _, fault := range []struct {
+		name string
+		do   func()
+		mend func()
+	}{
+		{"flushed", func() { nodes.redis.do(t, "FLUSHALL") }, func() {}},
+		{"frozen", func() { nodes.redis.signal(t, syscall.SIGSTOP) }, func() { nodes.redis.signal(t, syscall.SIGCONT) }},
+		{"killed", func() { nodes.redis.signal(t, syscall.SIGKILL) }, nil},
+	} {
+		began := time.Now()
+		fault.do()
+		goOn(t, all, 120, "pictures while Redis is "+fault.name) // four seconds: longer than a lease
+		joined := watchClip(t, b.url+"/whep/demo", 1)
+		goOn(t, joined, 10, "pictures of a viewer that came while Redis is "+fault.name)
+		for _, v := range all {
+			if gap := v.longest(began); gap > time.Second {
+				t.Errorf("Redis %s: %v without a picture", fault.name, gap)
+			}
+		}
+		if fault.mend == nil {
+			continue
+		}
+		fault.mend()
+		poll(t, 5*time.Second, 50*time.Millisecond, "another node finds the stream", func() bool {
+			v, err := client.Watch(t.Context(), client.ViewerConfig{URL: c.url + "/whep/demo", HTTP: clientHTTP(t)})
+			if err != nil {
+				return false
+			}
+			return v.Close() == nil
+		})
+	}
+	clean(t, all)
+}
+
+// testOneOrigin has two publishers race for one name.
+func testOneOrigin(t *testing.T, built *cluster) {
+	nodes := built.on(t)
+	members := []*member{nodes.join(t, "a"), nodes.join(t, "b")}
+	clip := pattern(t, clips.H264, false)
+	won := map[string]int{}
+	for i := range 100 {
+		name := "race-" + strconv.Itoa(i)
+		var got [2]*client.Publisher
+		var errs [2]error
+		var racing sync.WaitGroup
+		start := make(chan struct{})
+		for j, m := range members {
+			racing.Go(func() {
+				<-start
+				got[j], errs[j] = client.Publish(t.Context(), client.PublisherConfig{URL: m.url + "/whip/" + name, Clip: clip, HTTP: clientHTTP(t)})
+			})
+		}
+		close(start)
+		racing.Wait()
+		if (got[0] == nil) == (got[1] == nil) {
+			t.Fatalf("race %d: %v and %v", i, errs[0], errs[1])
+		}
+		for j, p := range got {
+			if p == nil {
+				var status *client.StatusError
+				if !errors.As(errs[j], &status) || status.Status != http.StatusConflict {
+					t.Errorf("race %d: the loser is told %v", i, errs[j])
+				}
+				continue
+			}
+			won[members[j].id]++
+			if err := p.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	t.Logf("won: %v", won)
 }

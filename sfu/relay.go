@@ -122,7 +122,8 @@ func (r *Relay) layerOf(ssrc uint32) *layer {
 }
 
 // Attach puts the relay in the place of the stream's publisher: of another
-// relay, or with over set of whoever it is. It reports whether it is there.
+// relay, or with over set of whoever it is. It reports whether it is there. The
+// caller closes the former publisher, when Watched says that nobody sees it.
 func (r *Relay) Attach(over bool) bool {
 	st := r.stream
 	st.mu.Lock()
@@ -139,6 +140,13 @@ func (r *Relay) Attach(over bool) bool {
 		st.mu.Unlock()
 	}()
 	return st.attach(r.Publisher)
+}
+
+// Watched reports whether some viewer or tap still shows what the publisher sends.
+func (p *Publisher) Watched() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.layers, func(l *layer) bool { return l.watchers.Load() > 0 || l.taps.Load() > 0 })
 }
 
 // Ready reports whether the relay can take over without a gap: everything that

@@ -176,7 +176,9 @@ func (st *stream) attach(p *Publisher) bool {
 	}
 	if old != nil {
 		st.countPublisher(old, -1)
-		old.Close("replaced by a new session")
+		if p.relay == nil {
+			old.Close("replaced by a new session")
+		} // else its layers are shown until those of the relay can be
 		st.sfu.unuse(st)
 	}
 	p.mu.Lock()

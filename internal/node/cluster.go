@@ -174,6 +174,7 @@ func (c *cluster) give(stream string, held *claim) {
 type published interface {
 	Done() <-chan struct{}
 	Close(reason string)
+	Watched() bool // viewers still see what it sends
 }
 
 // hold keeps the claim until the session ends, and ends the session when the
@@ -183,10 +184,10 @@ func (c *cluster) hold(stream string, held *claim, session published) {
 		select {
 		case <-session.Done():
 		case <-held.lease.Lost():
-			if c.relays == nil || c.relays.succeed(stream) != nil {
-				session.Close("another node has taken the stream")
+			if c.relays != nil && c.relays.succeed(stream) == nil {
+				drain(c.relays.ctx, session)
 			}
-			<-session.Done()
+			session.Close("another node has taken the stream")
 		}
 		c.give(stream, held)
 		if c.relays != nil {

@@ -52,6 +52,7 @@ type fakeSession struct {
 func newFakeSession() *fakeSession { return &fakeSession{done: make(chan struct{})} }
 
 func (s *fakeSession) Done() <-chan struct{} { return s.done }
+func (s *fakeSession) Watched() bool         { return false }
 
 func (s *fakeSession) Close(reason string) {
 	s.once.Do(func() { s.reason = reason; close(s.done) })

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-live/sluice/internal/obs"
 	"github.com/sluice-live/sluice/internal/problem"
 	"github.com/sluice-live/sluice/internal/wish"
+	"github.com/sluice-live/sluice/whep/relay"
 )
 
 // Times and sizes that keep one caller from holding a connection for nothing.
@@ -77,7 +78,7 @@ func quiet(c *gin.Context) bool {
 		return status == http.StatusTooManyRequests
 	}
 	path := c.FullPath()
-	return path == "/healthz" || path == "/readyz" || strings.HasPrefix(path, "/assets/") || c.Request.Method == http.MethodOptions
+	return path == "/healthz" || strings.HasPrefix(path, relay.Base+"/:stream/:id") || path == "/readyz" || strings.HasPrefix(path, "/assets/") || c.Request.Method == http.MethodOptions
 }
 
 // recovery answers 500 when a handler panics.

@@ -317,7 +317,7 @@ func (r *relays) forget(p *pull) {
 
 // leavePatience is how long a node that stops waits for others to find another
 // place to pull from.
-const leavePatience = 1500 * time.Millisecond
+const leavePatience = 3 * time.Second
 
 // leave waits until no other node pulls from here what it could pull elsewhere.
 // The nodes hear of it with their next news.

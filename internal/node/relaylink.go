@@ -147,10 +147,10 @@ func (l *link) take(news sluice.RelayNews) {
 func (l *link) follow(ctx context.Context) {
 	defer close(l.cut)
 	for {
-		before := l.heard.Load()
+		began := time.Now()
 		err := l.remote.Follow(ctx, l.take)
 		l.pull.relays.log.Debug("news have ended", "stream", l.pull.stream, "node", l.node, "err", err)
-		if ctx.Err() != nil || l.heard.Load() == before || l.news.Load().Stream.State == sluice.StreamOffline {
+		if ctx.Err() != nil || time.Since(began) < newsTimeout || l.news.Load().Stream.State == sluice.StreamOffline {
 			return
 		}
 	}

@@ -89,13 +89,36 @@ func (p *pull) run() {
 				continue
 			}
 			p.relays.reparented.Add(1)
-			l.close("replaced by another relay")
+			old := l
+			p.relays.running.Go(func() {
+				drain(ctx, old.media)
+				old.close("replaced by another relay")
+			})
 			l = next
 		case linkBroken:
 			p.link.Store(nil)
 			p.relays.reparented.Add(1)
 			l.close("the relay is broken")
 			l = nil
+		}
+	}
+}
+
+// drainTime is how long a replaced publisher or relay is kept for viewers that wait
+// for a keyframe of the new one.
+const drainTime = 3 * time.Second
+
+// drain waits until nobody sees what a replaced publisher sends.
+func drain(ctx context.Context, old interface{ Watched() bool }) {
+	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for old.Watched() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
 		}
 	}
 }

@@ -34,6 +34,8 @@ const (
 	newsGap      = 100 * time.Millisecond
 	// newsTimeout is how long a write of news may take.
 	newsTimeout = 5 * time.Second
+	// orphanTime is how long a branch lasts whose news nobody takes.
+	orphanTime = 500 * time.Millisecond
 )
 
 // Pull is another node's request for a stream.
@@ -86,6 +88,34 @@ type Server struct {
 type entry struct {
 	Branch
 	stream, node string
+
+	mu      sync.Mutex
+	readers int
+	orphan  *time.Timer // closes the branch; runs while nobody takes its news
+}
+
+func newEntry(b Branch, stream, node string) *entry {
+	e := &entry{Branch: b, stream: stream, node: node}
+	e.orphan = time.AfterFunc(askTimeout, e.abandon)
+	return e
+}
+
+func (e *entry) abandon() { e.Close("the other node takes no news") }
+
+// read notes that somebody takes the news, until the function that it returns is
+// called.
+func (e *entry) read() (end func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.readers++
+	e.orphan.Stop()
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.readers--; e.readers == 0 {
+			e.orphan.Reset(orphanTime)
+		}
+	}
 }
 
 // NewServer makes a Server. The limiter counts refused tickets.
@@ -94,7 +124,14 @@ func NewServer(source Source, tickets Tickets, limiter *wish.Limiter, log *slog.
 }
 
 // Close ends all streams of news. It ends no branch. It is idempotent.
-func (s *Server) Close() { s.once.Do(func() { close(s.closed) }) }
+func (s *Server) Close() {
+	s.once.Do(func() { close(s.closed) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.branches {
+		e.orphan.Stop()
+	}
+}
 
 // Routes adds the routes to r.
 func (s *Server) Routes(r gin.IRouter) {
@@ -130,8 +167,10 @@ type Answer struct {
 
 // check reads a request's body and finds out which node it is from.
 func (s *Server) check(w http.ResponseWriter, r *http.Request) (from, ticket string, body []byte, err error) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // a recorder in a test has none
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(bodyTime)) // a recorder in a test has none
 	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	_ = rc.SetReadDeadline(time.Time{}) // it would end the news
 	if err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
@@ -182,7 +221,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, stream, _ string) 
 		b.Close("the answer cannot be made")
 		return err
 	}
-	s.keep(id, &entry{Branch: b, stream: stream, node: from})
+	s.keep(id, newEntry(b, stream, from))
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Location", Base+"/"+stream+"/"+id)
@@ -198,6 +237,7 @@ func (s *Server) keep(id string, e *entry) {
 	for old, e := range s.branches { // those that ended by themselves
 		select {
 		case <-e.Done():
+			e.orphan.Stop()
 			delete(s.branches, old)
 		default:
 		}
@@ -258,6 +298,7 @@ func (s *Server) news(w http.ResponseWriter, r *http.Request, stream, id string)
 	if err != nil {
 		return err
 	}
+	defer e.read()()
 	rc := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
