@@ -50,6 +50,19 @@ window.gaps = {worst: 0, back: 0, black: 0, swaps: [], last: performance.now(), 
   }
 })();`
 
+// clockOffset is how far the clock in the picture is from the capture time that
+// the player gives it, in milliseconds: the same on both sides when they share a
+// timeline.
+const clockOffset = `(async () => {
+  const player = document.querySelector('live-player');
+  const out = [];
+  for (let i = 0; i < 60; i++) {
+    const sample = await player.readClock().catch(() => null);
+    if (sample) out.push(sample.time - player.sides.director.capture);
+  }
+  return out.sort((a, b) => a - b)[Math.floor(out.length / 2)];
+})()`
+
 type gapReport struct {
 	Worst, Back float64 // ms
 	Black       int
@@ -82,6 +95,7 @@ func TestBrowserFallsBack(t *testing.T) {
 	b.exec(gaps)
 	grows(b, "pictures before", decoded)
 	direct := eval[[]float64](b, sampleClock)
+	directOffset := eval[float64](b, clockOffset)
 	before := readGaps(b)
 
 	wire.Set(netwire.Settings{Delay: 5 * time.Millisecond, NoUDP: true})
@@ -90,6 +104,7 @@ func TestBrowserFallsBack(t *testing.T) {
 	out := readGaps(b)
 	b.until("it is at the live edge", element+".sides.hls.playbackRate === 1 && "+liveTime+" > 0")
 	latencies := eval[[]float64](b, sampleClock)
+	hlsOffset := eval[float64](b, clockOffset)
 	away := readGaps(b)
 
 	wire.Set(netwire.Settings{Delay: 5 * time.Millisecond})
@@ -106,6 +121,10 @@ func TestBrowserFallsBack(t *testing.T) {
 	t.Logf("longest time without a picture: %.0f ms before, %.0f ms when UDP was blocked, %.0f ms by LL-HLS, %.0f ms when it was freed", before.Worst, out.Worst, away.Worst, back.Worst)
 	t.Logf("LL-HLS with 200 ms parts: glass to glass p50 %.0f ms, p95 %.0f ms; WebRTC at that time: p50 %.0f ms", at(0.5), at(0.95), direct[len(direct)/2])
 	t.Logf("steps back: %.0f ms and %.0f ms; changes: %v", out.Back, back.Back, back.Swaps)
+	t.Logf("clock in the picture less capture time: %.0f ms by WebRTC, %.0f ms by LL-HLS", directOffset, hlsOffset)
+	if off := hlsOffset - directOffset; off > 1000 || off < -1000 {
+		t.Errorf("the two sides are %.0f ms apart on one timeline", off)
+	}
 	if out.Worst > 3000 || back.Worst > 3000 { // the target is 500 ms on a machine that does nothing else
 		t.Errorf("the picture froze for %.0f ms and %.0f ms", out.Worst, back.Worst)
 	}
