@@ -190,7 +190,8 @@ func (o *output) sound(tick int64, data []byte, ticks int64) {
 	}
 	begun, _ := o.packer.Open()
 	age := tick - begun
-	if !o.show.hasVideo() && age >= o.ticks(o.show.recorder.cfg.Segment) || age >= o.ticks(longestSegment) {
+	cfg := o.show.recorder.cfg
+	if !o.show.hasVideo() && age >= o.ticks(cfg.Segment) || age >= o.ticks(2*cfg.Segment-cfg.Part) { // video gives no beat
 		cut = true
 	}
 	if !o.packer.Push(tick, fmp4.Sample{Key: true, Data: data}, cut) {

@@ -250,6 +250,11 @@ func (r *Recorder) run() {
 // look starts a show for each stream that has become live.
 func (r *Recorder) look(shows *sync.WaitGroup) {
 	for _, st := range r.deps.Media.Streams() {
+		select {
+		case <-r.stop:
+			return // a show that ends now is not to begin again
+		default:
+		}
 		if st.State != sluice.StreamLive || st.Publisher == nil || st.Relayed {
 			continue // the publisher's own node records
 		}

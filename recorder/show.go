@@ -302,6 +302,11 @@ func (s *show) finish(ended bool) {
 	s.coder.close()
 	c := s.record
 	if c == nil {
+		if s.before != nil { // nothing came: it still waits
+			r.mu.Lock()
+			r.waiting[s.stream] = s.before
+			r.mu.Unlock()
+		}
 		return
 	}
 	if ended {

@@ -1,0 +1,74 @@
+//go:build linux
+
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/e2e/netwire"
+)
+
+// TestRecordedOverBadLink records a publisher whose link loses one packet in
+// twenty, and then nothing gets through for five seconds.
+func TestRecordedOverBadLink(t *testing.T) {
+	const oneWay = 10 * time.Millisecond
+	data := t.TempDir()
+	wire := openWire(t, netwire.Settings{Delay: oneWay})
+	n := nodeOn(t, wire, "data.dir="+data, "stream.grace=20s", "record.ffmpeg=")
+	binary := buildSluice(t)
+	p := startChild(t, "ip", "netns", "exec", wire.Namespace, binary, "publish", "--url", n.URL+"/whip/demo", "--duration", "5m")
+	segments := func(rendition string) []sluice.Segment {
+		all := recorded(t, data)
+		if len(all) != 1 {
+			return nil
+		}
+		return all[0].Segments[rendition]
+	}
+	within(t, 30*time.Second, "two segments", func() bool { return len(segments("v")) >= 2 })
+	wire.Set(netwire.Settings{Delay: oneWay, Loss: 0.05})
+	lossy := len(segments("v"))
+	within(t, 60*time.Second, "eight more", func() bool { return len(segments("v")) >= lossy+8 })
+	under := segments("v")[lossy : lossy+8]
+
+	wire.Set(netwire.Settings{Delay: oneWay, NoUDP: true})
+	within(t, 20*time.Second, "paused", func() bool {
+		st, err := n.stream("demo")
+		return err == nil && st.State == sluice.StreamPaused
+	})
+	<-time.After(3 * time.Second) // the outage itself
+	before := len(segments("v"))
+	wire.Set(netwire.Settings{Delay: oneWay})
+	within(t, 60*time.Second, "three after the outage", func() bool { return len(segments("v")) >= before+4 })
+	p.kill(t)
+	n.close()
+
+	all := recorded(t, data)
+	if len(all) != 1 {
+		t.Fatalf("%d recordings", len(all))
+	}
+	k := all[0]
+	for _, r := range k.Renditions {
+		k.decode(t, r.ID)
+		list := k.Segments[r.ID]
+		for i, s := range list[1:] {
+			if hole := s.Start.Sub(list[i].Start.Add(list[i].Duration)); hole < -time.Millisecond || hole > time.Millisecond && !s.Discontinuity {
+				t.Errorf("%s: segment %d begins %v after the end of the one before", r.ID, s.Sequence, hole)
+			}
+		}
+	}
+	var missing, whole time.Duration
+	for _, s := range under {
+		whole += s.Duration
+		for _, part := range s.Parts {
+			if part.Gap {
+				missing += part.Duration
+			}
+		}
+	}
+	t.Logf("at 5 %% loss %v of %v are gaps", missing, whole)
+	if missing > whole/20 {
+		t.Errorf("at 5 %% loss %v of %v are gaps", missing, whole)
+	}
+}
