@@ -69,6 +69,12 @@ func exportRecorder(r *obs.Registry, rec *recorder.Recorder) error {
 		counter("sluice_recorder_segments_total", segments, result("failed"), func(c recorder.Counters) int64 { return c.SegmentsFailed }),
 		counter("sluice_recorder_frames_dropped_total", "Pictures that were lost on the way, or of no use after a loss.", nil,
 			func(c recorder.Counters) int64 { return c.UnitsDropped }),
+		r.GaugesFunc("sluice_transcoder_encoder", "1 for the encoder of H.264 in use, once a stream has needed one.", "encoder", func() map[string]float64 {
+			if e := rec.Encoder(); e != "" {
+				return map[string]float64{e: 1}
+			}
+			return nil
+		}),
 		counter("sluice_transcoder_restarts_total", "Transcoders that were started again after they had died.", nil,
 			func(c recorder.Counters) int64 { return c.TranscoderStarts }),
 	)
