@@ -186,16 +186,28 @@ func (r *running) live(t testing.TB, name string, layers int) {
 	})
 }
 
-// buildSluice builds the binary and returns its path.
+// buildSluice builds the program, once for all tests, and returns its path.
 func buildSluice(t testing.TB) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "sluice")
-	build := exec.Command("go", "build", "-o", binary, "github.com/sluice-live/sluice/cmd/sluice")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	binary, err := sluiceProgram()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return binary
 }
+
+// sluiceProgram builds the program into programFolder at the first call.
+var sluiceProgram = sync.OnceValues(func() (string, error) {
+	binary := filepath.Join(programFolder, "sluice")
+	build := exec.Command("go", "build", "-o", binary, "github.com/sluice-live/sluice/cmd/sluice")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return binary, nil
+})
+
+// programFolder is made and removed by TestMain.
+var programFolder string
 
 // child is a publisher in a process of its own.
 type child struct {
