@@ -19,15 +19,8 @@ func (t *track) iframes() *body {
 	}
 	b := []byte("#EXTM3U\n#EXT-X-VERSION:8\n#EXT-X-TARGETDURATION:")
 	b = strconv.AppendInt(b, int64(target/time.Second), 10)
-	b = append(b, "\n#EXT-X-I-FRAMES-ONLY\n#EXT-X-MEDIA-SEQUENCE:"...)
-	sequence := uint64(0)
-	if len(t.entries) > 0 {
-		sequence = t.entries[0].seg.Sequence
-	}
-	b = strconv.AppendUint(b, sequence, 10)
-	b = append(b, "\n#EXT-X-DISCONTINUITY-SEQUENCE:"...)
-	b = strconv.AppendUint(b, t.breaks, 10)
-	b = append(b, '\n')
+	b = append(b, "\n#EXT-X-I-FRAMES-ONLY\n"...)
+	b = t.appendCounts(b)
 	init := -1
 	for _, e := range t.entries {
 		b = appendTags(b, e.seg, e.seg.Init != init)

@@ -1,6 +1,7 @@
 package hlsfallback
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/sluice-live/sluice"
@@ -84,6 +85,23 @@ func (tl *timeline) trim(c Config) {
 		tl.lines = append(make([]byte, 0, 2*(len(tl.lines)-gone)), tl.lines[gone:]...)
 		tl.cut += gone
 	}
+}
+
+// first is the number of the first listed segment, 0 when there is none.
+func (tl *timeline) first() uint64 {
+	if len(tl.entries) == 0 {
+		return 0
+	}
+	return tl.entries[0].seg.Sequence
+}
+
+// appendCounts writes the sequence numbers of a playlist of all entries.
+func (tl *timeline) appendCounts(b []byte) []byte {
+	b = append(b, "#EXT-X-MEDIA-SEQUENCE:"...)
+	b = strconv.AppendUint(b, tl.first(), 10)
+	b = append(b, "\n#EXT-X-DISCONTINUITY-SEQUENCE:"...)
+	b = strconv.AppendUint(b, tl.breaks, 10)
+	return append(b, '\n')
 }
 
 // text returns the lines between two offsets.

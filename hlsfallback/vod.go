@@ -185,15 +185,8 @@ func (t *track) archived() *body {
 	b = strconv.AppendInt(b, int64(t.show.target()/time.Second), 10)
 	b = append(b, "\n#EXT-X-PLAYLIST-TYPE:"...)
 	b = append(b, kind...)
-	b = append(b, "\n#EXT-X-MEDIA-SEQUENCE:"...)
-	sequence := uint64(0)
-	if len(t.entries) > 0 {
-		sequence = t.entries[0].seg.Sequence
-	}
-	b = strconv.AppendUint(b, sequence, 10)
-	b = append(b, "\n#EXT-X-DISCONTINUITY-SEQUENCE:"...)
-	b = strconv.AppendUint(b, t.breaks, 10)
 	b = append(b, '\n')
+	b = t.appendCounts(b)
 	if init := t.initBefore(0); init >= 0 {
 		b = appendMap(b, init)
 	}
