@@ -2,7 +2,9 @@
 
 const NTP_EPOCH_MS = 2_208_988_800_000; // Unix epoch in milliseconds since 1900
 const SMOOTH = 0.2; // weight of the newest reading
-const JUMP_MS = 400; // a reading this far off replaces the old ones
+const STALE_MS = 300; // since the last picture
+const JUMP_MS = 400; // readings this far off replace the old ones
+const CONFIRM = 4; // when so many agree: a new connection has no sender report yet
 
 /**
  * Maps what a video element shows to capture time, in milliseconds of the Unix
@@ -14,6 +16,7 @@ export class CaptureClock {
   #handle = 0;
   #offset = null; // capture time minus our time of showing
   #onFrame;
+  #odd = 0; // readings far off, in a row
 
   constructor(video, onFrame = () => {}) {
     this.#video = video;
@@ -33,8 +36,9 @@ export class CaptureClock {
     });
   }
 
-  /** Takes a RTCStatsReport. */
+  /** Takes a RTCStatsReport. While no pictures come, it says nothing about time. */
   update(report) {
+    if (performance.now() - this.shownAt > STALE_MS) return;
     for (const s of report.values()) {
       if (s.type === 'inbound-rtp' && s.kind === 'video') this.#read(s);
     }
@@ -45,8 +49,10 @@ export class CaptureClock {
     // Browsers differ in the epoch.
     const capture = played > timestamp + NTP_EPOCH_MS / 2 ? played - NTP_EPOCH_MS : played;
     const offset = capture - timestamp;
-    if (this.#offset === null || Math.abs(offset - this.#offset) > JUMP_MS) this.#offset = offset;
-    else this.#offset += SMOOTH * (offset - this.#offset);
+    const off = this.#offset === null ? 0 : Math.abs(offset - this.#offset);
+    this.#odd = off > JUMP_MS ? this.#odd + 1 : 0;
+    if (this.#offset === null || this.#odd >= CONFIRM) this.#offset = offset;
+    else if (!this.#odd) this.#offset += SMOOTH * (offset - this.#offset);
   }
 
   /** Capture time of the last picture, or null while it is unknown. */

@@ -107,10 +107,12 @@ export class Director extends EventTarget {
       this.#alarm = now;
       this.#lostAt = since;
       this.#framesThen = this.#clock.frames;
-      this.#rewind.start(this.#clock.capture, {followLive: true});
+      this.#rewind.start(this.#clock.capture, {followLive: true, live: this.#clock.now});
     } else if (this.#rewind.painted && this.#notBefore()) {
       this.#set('fallback');
       this.#swap(this.#hls);
+    } else if (this.#rewind.painted) {
+      this.#rewind.skipTo(this.#clock.capture);
     }
     return undefined;
   }

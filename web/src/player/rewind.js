@@ -4,6 +4,7 @@ import {CaptureClock} from '../lib/capture.js';
 import {NativeSource} from './native.js';
 
 const EDGE_S = 0.15; // as near to the live edge as a start may be
+const LEAST_S = 0.5; // distance to the live edge that can be played at
 const THIN_S = 0.15; // of buffer: time to build one up
 const FAR_S = 4; // behind its place at the live edge: jump there
 const SLOW = 0.9;
@@ -58,6 +59,7 @@ export class Rewind extends EventTarget {
     const hls = new Hls({
       autoStartLoad: false, enableWorker: false, lowLatencyMode: true, backBufferLength: 20, maxBufferLength: 12,
       liveDurationInfinity: true, capLevelToPlayerSize: true, startFragPrefetch: true,
+      audioPreference: {audioCodec: 'opus'}, // as it was sent; the other is made of it, and later
       xhrSetup: (xhr) => token && xhr.setRequestHeader('Authorization', `Bearer ${token}`),
     });
     this.#hls = hls;
@@ -114,7 +116,7 @@ export class Rewind extends EventTarget {
   #aim() {
     const target = this.#target;
     this.#target = null;
-    if (Number.isNaN(target)) return;
+    if (Number.isNaN(target) || this.followLive) return;
     const at = this.#positionOf(target);
     this.#hls.stopLoad();
     this.#hls.startLoad(at);
@@ -145,8 +147,8 @@ export class Rewind extends EventTarget {
     return this.#hls?.latency || null;
   }
 
-  /** Loads and plays from a capture time; null for the live edge. */
-  async start(capture, {followLive = false} = {}) {
+  /** Loads and plays from a capture time; null for the live edge. `live` is that of now. */
+  async start(capture, {followLive = false, live = 0} = {}) {
     this.followLive = followLive;
     this.painted = false;
     this.#target = capture ?? NaN;
@@ -156,6 +158,8 @@ export class Rewind extends EventTarget {
       this.#native.start(capture);
     } else {
       this.#details = null;
+      // Near the live edge a distance is enough, and spares a second start.
+      if (followLive) this.#hls.targetLatency = capture ? Math.max(LEAST_S, (live - capture) / 1000) : LEAST_S;
       this.#hls.startLoad(-1);
     }
     clearInterval(this.#timer);
@@ -170,6 +174,16 @@ export class Rewind extends EventTarget {
     if (this.#native) this.#native.seek(capture);
     else this.#options.video.currentTime = this.#positionOf(capture);
     return Promise.resolve(true);
+  }
+
+  /** Goes on to a capture time that is loaded already. */
+  skipTo(capture) {
+    const {video} = this.#options;
+    if (!this.#details || video.seeking) return;
+    const at = this.#positionOf(capture);
+    for (let i = 0; i < video.buffered.length; i++) {
+      if (video.buffered.start(i) <= at && at < video.buffered.end(i) - 0.05 && at > video.currentTime) video.currentTime = at;
+    }
   }
 
   /** Stops loading; what is prepared stays. */
@@ -200,6 +214,7 @@ export class Rewind extends EventTarget {
   #shown() {
     if (!this.#started || this.painted || this.#target !== null) return;
     this.painted = true;
+    if (this.followLive && this.#details?.partHoldBack) this.#hls.targetLatency = this.#details.partHoldBack;
     this.#emit('painted');
   }
 
@@ -229,8 +244,10 @@ export class Rewind extends EventTarget {
 
   /** Qualities, best first, in the form of WHEP's layers. */
   get layers() {
-    return (this.#hls?.levels || []).map((l, i) => ({rid: `hls-${i}`, width: l.width, height: l.height, bitrate: l.averageBitrate || l.bitrate, active: true}))
-      .sort((a, b) => b.height - a.height || b.bitrate - a.bitrate);
+    const all = this.#hls?.levels || [];
+    const once = (l, i) => all.findIndex((o) => o.uri === l.uri) === i; // not again for other sound
+    return all.map((l, i) => ({rid: `hls-${i}`, width: l.width, height: l.height, bitrate: l.averageBitrate || l.bitrate, active: true, uri: l.uri}))
+      .filter(once).sort((a, b) => b.height - a.height || b.bitrate - a.bitrate);
   }
 
   get choice() {
