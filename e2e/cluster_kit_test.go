@@ -101,7 +101,13 @@ func (c *cluster) on(t *testing.T) *cluster {
 // join starts a node; more are flags.
 func (c *cluster) join(t *testing.T, id string, more ...string) *member {
 	t.Helper()
-	s := runSluice(t, []string{c.program}, append([]string{"--redis.url", c.redis.url(), "--node.id", id, "--record.enabled=false", "--log.level=info"}, more...)...)
+	return c.start(t, []string{c.program}, id, more...)
+}
+
+// start starts a node by a command that ends with the program.
+func (c *cluster) start(t *testing.T, command []string, id string, more ...string) *member {
+	t.Helper()
+	s := runSluice(t, command, append([]string{"--redis.url", c.redis.url(), "--node.id", id, "--record.enabled=false", "--log.level=info"}, more...)...)
 	metrics := s.find(t, `Metrics +(\S+)`)
 	return &member{
 		serving: s, id: id,

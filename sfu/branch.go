@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/sluice-live/sluice"
@@ -17,6 +18,9 @@ const (
 	// and tracksSettle for the rest of them after the first.
 	tracksPatience = 3 * time.Second
 	tracksSettle   = 500 * time.Millisecond
+	// branchSilence is how long a branch may be without feedback. Receivers report
+	// each second, so that the other node is gone, or cannot be reached.
+	branchSilence = int64(2500 * time.Millisecond)
 )
 
 // Branch is the session that feeds another node's relay. Each track of it is
@@ -29,6 +33,7 @@ type Branch struct {
 	members []*Viewer // one for each track
 	tracks  []sluice.RelayTrack
 	beyond  atomic.Int64 // viewers behind it
+	heard   atomic.Int64 // when feedback came last; SFU clock; 0: not connected yet
 
 	mu    sync.Mutex
 	added bool // to the shard
@@ -165,16 +170,34 @@ func (b *Branch) join() {
 		return
 	}
 	b.added = true
+	b.heard.Store(b.sfu.now())
 	w := b.members[0].newWire()
 	for _, m := range b.members {
 		b.shard.do(command{kind: addViewer, viewer: m, wire: w})
 		if m.sender != nil {
-			m.readers.Go(func() { m.readFeedback(m.sender, m.feedback) })
+			m.readers.Go(func() { m.readFeedback(m.sender, b.listen(m.feedback)) })
 		} else {
-			m.readers.Go(func() { m.readFeedback(m.audioSender, m.hearing) })
+			m.readers.Go(func() { m.readFeedback(m.audioSender, b.listen(m.hearing)) })
 		}
 	}
 	b.log.Info("relay connected", "after", time.Since(b.since).Round(time.Millisecond))
+}
+
+// listen notes that the other node is there.
+func (b *Branch) listen(take func(rtcp.Packet)) func(rtcp.Packet) {
+	return func(p rtcp.Packet) {
+		b.heard.Store(b.sfu.now())
+		take(p)
+	}
+}
+
+// prune closes the branches of nodes that are gone. mu is held.
+func (st *stream) prune(now int64) {
+	for b := range st.branches {
+		if heard := b.heard.Load(); heard > 0 && now-heard > branchSilence {
+			go b.Close("the other node is silent")
+		}
+	}
 }
 
 // leave takes the branch out of its stream.

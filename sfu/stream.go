@@ -317,6 +317,7 @@ func (st *stream) follow(src *sources, active map[*layer]bool, now int64) {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	st.prune(now)
 	switch {
 	case st.publisher != nil && st.publisher.relay != nil:
 		if told := st.publisher.relay.told.Load(); told.State != "" {

@@ -1,0 +1,139 @@
+//go:build linux
+
+package e2e
+
+import (
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/e2e/netwire"
+	"github.com/sluice-live/sluice/internal/client"
+	"github.com/sluice-live/sluice/internal/client/clips"
+)
+
+// across are nodes at both ends of a wire: their links to each other and to Redis,
+// which is at the near end, go through it.
+type across struct {
+	*cluster
+	wire *netwire.Wire
+}
+
+func newAcross(t *testing.T, program string, set netwire.Settings) *across {
+	t.Helper()
+	wire := openWire(t, set)
+	return &across{wire: wire, cluster: &cluster{program: program, redis: redisOn(t, wire.Near.String())}}
+}
+
+// inside is what runs a command at the far end.
+func (a *across) inside(command ...string) []string {
+	return append([]string{"ip", "netns", "exec", a.wire.Namespace}, command...)
+}
+
+func (a *across) near(t *testing.T, id string, more ...string) *member {
+	t.Helper()
+	return a.at(t, []string{a.program}, a.wire.Near.String(), id, more...)
+}
+
+func (a *across) far(t *testing.T, id string, more ...string) *member {
+	t.Helper()
+	return a.at(t, a.inside(a.program), a.wire.Far.String(), id, more...)
+}
+
+func (a *across) at(t *testing.T, command []string, ip, id string, more ...string) *member {
+	t.Helper()
+	return a.start(t, command, id, append([]string{
+		"--http.addr", ip + ":0", "--media.addr", ip + ":0", "--ops.addr", ip + ":0", "--auth.mode=open", "--auth.allow_open",
+	}, more...)...)
+}
+
+// publish publishes at a node of the far end, from there.
+func (a *across) publish(t *testing.T, m *member) {
+	t.Helper()
+	command := a.inside(a.program, "publish", "--simulcast", "--keyframes=on-request", "--url", m.url+"/whip/demo")
+	cmd := exec.Command(command[0], command[1:]...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+}
+
+// TestClusterLinks makes the links between nodes bad, and cuts them.
+func TestClusterLinks(t *testing.T) {
+	program := buildSluice(t)
+	t.Run("lossy relay", func(t *testing.T) { testLossyRelay(t, program) })
+	t.Run("origin cut off", func(t *testing.T) { testOriginCutOff(t, program) })
+	t.Run("parent cut off", func(t *testing.T) { testParentCutOff(t, program) })
+}
+
+// testLossyRelay loses one packet in twenty between two nodes that are 100 ms
+// apart: the relay repairs it, and its viewers miss nothing.
+func testLossyRelay(t *testing.T, program string) {
+	nodes := newAcross(t, program, netwire.Settings{Delay: 50 * time.Millisecond})
+	origin, edge := nodes.far(t, "origin"), nodes.near(t, "edge")
+	nodes.publish(t, origin)
+	origin.live(t, "demo", 3)
+	viewers := watchClip(t, edge.url+"/whep/demo", 5)
+	goOn(t, viewers, 30, "pictures")
+	nodes.wire.Set(netwire.Settings{Delay: 50 * time.Millisecond, Loss: 0.05})
+	began := time.Now()
+	before := viewers[0].Stats().Video
+	goOn(t, viewers, 30, "pictures")
+	poll(t, 40*time.Second, 100*time.Millisecond, "600 pictures", func() bool { return viewers[0].Stats().Video.Frames >= before.Frames+600 })
+	out, back := nodes.wire.Counters()
+	for i, v := range viewers {
+		s := v.Stats()
+		t.Logf("viewer %d: %d pictures, %d incomplete, %d packets lost, %d of sound, longest time between pictures %v", i,
+			s.Video.Frames, s.Video.Incomplete, s.Video.Lost, s.Audio.Lost, v.longest(began).Round(time.Millisecond))
+		// Incomplete are also those that came later than the client waits, which is
+		// about a quarter of a second: at the second try.
+		if s.Video.Incomplete > s.Video.Frames/20 || s.Video.Lost > s.Video.Packets/200 || s.Audio.Lost > s.Audio.Packets/50 {
+			t.Errorf("viewer %d missed too much", i)
+		}
+	}
+	t.Logf("the wire: %+v out, %+v back", out, back)
+	samePictures(t, viewers)
+}
+
+// testOriginCutOff cuts the wire between origin and edge for a while.
+func testOriginCutOff(t *testing.T, program string) {
+	nodes := newAcross(t, program, netwire.Settings{Delay: time.Millisecond})
+	origin, edge := nodes.far(t, "origin"), nodes.near(t, "edge")
+	nodes.publish(t, origin)
+	origin.live(t, "demo", 3)
+	viewers := watchClip(t, edge.url+"/whep/demo", 2)
+	goOn(t, viewers, 30, "pictures")
+	nodes.wire.Set(netwire.Settings{Loss: 1})
+	edge.until(t, 10*time.Second, "the stream is paused", "demo", func(s sluice.Stream) bool { return s.State == sluice.StreamPaused && s.Viewers == 2 })
+	nodes.wire.Set(netwire.Settings{Delay: time.Millisecond})
+	mended := time.Now()
+	for i, v := range viewers {
+		within(t, 15*time.Second, "pictures again", func() bool { return !v.keyAfter(mended).IsZero() })
+		t.Logf("viewer %d: pictures %v after the wire was mended", i, v.keyAfter(mended).Sub(mended).Round(time.Millisecond))
+	}
+	samePictures(t, viewers)
+}
+
+// testParentCutOff cuts a node off that another one pulls from.
+func testParentCutOff(t *testing.T, program string) {
+	nodes := newAcross(t, program, netwire.Settings{Delay: time.Millisecond})
+	one := "--relay.max_children=1"
+	a, b := nodes.near(t, "a", one), nodes.far(t, "b", one)
+	publishClip(t, client.PublisherConfig{URL: a.url + "/whip/demo", Clip: pattern(t, clips.H264, true), KeyframesOnRequest: true})
+	a.live(t, "demo", 3)
+	goOn(t, watchClip(t, b.url+"/whep/demo", 1), 10, "pictures at b")
+	c := nodes.near(t, "c", one)
+	viewers := watchClip(t, c.url+"/whep/demo", 2)
+	goOn(t, viewers, 30, "pictures at c")
+	nodes.wire.Set(netwire.Settings{Loss: 1})
+	cut := time.Now()
+	goOn(t, viewers, 90, "pictures through another parent")
+	for i, v := range viewers {
+		t.Logf("viewer %d: longest time between pictures %v", i, v.longest(cut).Round(time.Millisecond))
+	}
+	samePictures(t, viewers)
+}
