@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -26,6 +27,7 @@ func TestCluster(t *testing.T) {
 		{"publisher moves", testPublisherMoves},
 		{"parent killed", testParentKilled},
 		{"parent leaves", testParentLeaves},
+		{"edge killed", testEdgeKilled},
 		{"redis gone", testRedisGone},
 		{"one origin", testOneOrigin},
 	} {
@@ -245,6 +247,62 @@ func testRedisGone(t *testing.T, built *cluster) {
 		})
 	}
 	clean(t, all)
+}
+
+// testEdgeKilled kills the node that viewers are at: they go on at others, of which
+// they were told when they came.
+func testEdgeKilled(t *testing.T, built *cluster) {
+	const viewers = 20
+	nodes := built.on(t)
+	a, _ := nodes.join(t, "a"), nodes.join(t, "b")
+	c := nodes.join(t, "c")
+	publishClip(t, client.PublisherConfig{URL: a.url + "/whip/demo", Clip: pattern(t, clips.H264, true), KeyframesOnRequest: true})
+	a.live(t, "demo", 3)
+	// Nodes look for each other every few seconds.
+	poll(t, 10*time.Second, 50*time.Millisecond, "viewers are told of other nodes", func() bool {
+		v, err := client.Watch(t.Context(), client.ViewerConfig{URL: c.url + "/whep/demo", HTTP: clientHTTP(t)})
+		if err != nil {
+			return false
+		}
+		defer v.Close()
+		return len(v.Backups()) == 2
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	all := make([]*loadViewer, viewers)
+	for i := range all {
+		v := &loadViewer{}
+		all[i] = v
+		places := &client.Failover{}
+		cfg := client.ViewerConfig{URL: c.url + "/whep/demo", NACK: true, HTTP: clientHTTP(t), OnFrame: func(f client.FrameInfo) {
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			v.frames = append(v.frames, f)
+		}}
+		running.Go(func() {
+			_ = client.Keep(ctx, nil, func(ctx context.Context) (client.Session, error) { return places.Watch(ctx, cfg) }, func(s client.Session) {
+				select {
+				case <-s.Done():
+				case <-ctx.Done():
+				}
+			})
+		})
+	}
+	c.until(t, 10*time.Second, "all watch here", "demo", func(s sluice.Stream) bool { return s.Viewers == viewers })
+	for _, v := range all {
+		within(t, 5*time.Second, "pictures", func() bool { return !v.keyAfter(time.Time{}).IsZero() })
+	}
+	killed := time.Now()
+	c.kill(t)
+	var back []time.Duration
+	for _, v := range all {
+		within(t, 10*time.Second, "pictures at another node", func() bool { return !v.keyAfter(killed.Add(100 * time.Millisecond)).IsZero() })
+		back = append(back, v.keyAfter(killed.Add(100*time.Millisecond)).Sub(killed))
+	}
+	t.Logf("pictures at another node after the kill: %s", quantiles(back))
+	a.until(t, 5*time.Second, "all are counted again", "demo", func(s sluice.Stream) bool { return s.Viewers == viewers })
 }
 
 // testOneOrigin has two publishers race for one name.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +20,9 @@ const Base = "/whep"
 const (
 	RelEvents = "urn:ietf:params:whep:ext:core:server-sent-events"
 	RelLayer  = "urn:ietf:params:whep:ext:core:layer"
+	// RelBackup is of our own: an endpoint for the same stream, for when this
+	// server no longer answers.
+	RelBackup = "urn:sluice:whep:ext:backup-endpoint"
 )
 
 // Viewer is a session that receives a stream.
@@ -52,11 +56,12 @@ type Deps struct {
 // Config is how a Handler behaves. The zero value works.
 type Config struct {
 	wish.Config
-	KeepAlive     time.Duration // between comments on an idle event stream; 0: 15 s
-	Periodic      time.Duration // least time between viewercount events, and between layers events when only bitrates changed; 0: 5 s
-	Coalesce      time.Duration // least time between looks at a changing stream; 0: 200 ms
-	EventStreams  int           // of one session, where a further one ends the oldest; 0: 4
-	ReconnectWait time.Duration // that a player is told to wait before it asks for an event stream again; 0: 2 s
+	KeepAlive     time.Duration   // between comments on an idle event stream; 0: 15 s
+	Periodic      time.Duration   // least time between viewercount events, and between layers events when only bitrates changed; 0: 5 s
+	Coalesce      time.Duration   // least time between looks at a changing stream; 0: 200 ms
+	EventStreams  int             // of one session, where a further one ends the oldest; 0: 4
+	Backups       func() []string // origins of other servers that have the same streams, for one session; nil: none
+	ReconnectWait time.Duration   // that a player is told to wait before it asks for an event stream again; 0: 2 s
 }
 
 func (c Config) withDefaults() Config {
@@ -93,7 +98,7 @@ func New(d Deps, c Config) (*Handler, error) {
 		Base: Base, Direction: wish.Watch,
 		May:   sluice.Grant.MayWatch,
 		Open:  h.open,
-		Links: links,
+		Links: h.links,
 	}, d.Auth, d.Limiter, d.Log, c.Config)
 	if err != nil {
 		return nil, err
@@ -111,11 +116,19 @@ func (h *Handler) open(ctx context.Context, offer sluice.Offer, shape wish.Shape
 }
 
 // links advertises the extensions (section 2.1 and 2.2 of the extensions draft).
-func links(sessionURL string) []wish.Link {
-	return []wish.Link{
+func (h *Handler) links(sessionURL string) []wish.Link {
+	links := []wish.Link{
 		{URL: sessionURL + "/sse", Rel: RelEvents, Params: []wish.Param{{Name: "events", Value: strings.Join(advertised(), ",")}}},
 		{URL: sessionURL + "/layer", Rel: RelLayer},
 	}
+	if h.config.Backups == nil {
+		return links
+	}
+	stream := path.Base(path.Dir(sessionURL))
+	for _, origin := range h.config.Backups() {
+		links = append(links, wish.Link{URL: strings.TrimSuffix(origin, "/") + Base + "/" + stream, Rel: RelBackup})
+	}
+	return links
 }
 
 // Close ends all event streams and the handler's goroutines, and refuses new

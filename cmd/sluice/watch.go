@@ -19,7 +19,7 @@ type WatchCmd struct {
 	Layer     string        `placeholder:"RID" help:"Layer of a simulcast stream to watch, such as q, h or f. Without it the server chooses."`
 	Record    string        `placeholder:"PATH" help:"Also write what arrives: .mp4 (H.264, VP9, AV1 and Opus), .ivf (VP8, VP9, AV1), .h264 or .ogg (Opus)."`
 	NACK      bool          `default:"true" negatable:"" help:"Ask for lost packets."`
-	Reconnect bool          `help:"Start again when the session ends or nobody publishes."`
+	Reconnect bool          `help:"Start again when the session ends or nobody publishes, on another node of the cluster when this one is gone."`
 	Duration  time.Duration `placeholder:"TIME" help:"Stop after this long; 0 for never."`
 	JSON      bool          `help:"Print statistics as JSON lines."`
 	Verbose   bool          `help:"Log what happens to the connection."`
@@ -56,8 +56,12 @@ func (c *WatchCmd) Run(ctx context.Context, out io.Writer) error {
 		}
 		cfg.Sink = recorder
 	}
+	watch := client.Watch
+	if c.Reconnect {
+		watch = new(client.Failover).Watch
+	}
 	start := func(ctx context.Context) (client.Session, error) {
-		v, err := client.Watch(ctx, cfg)
+		v, err := watch(ctx, cfg)
 		if err != nil {
 			return nil, err
 		}

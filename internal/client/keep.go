@@ -53,6 +53,9 @@ func Keep(ctx context.Context, log *slog.Logger, start func(context.Context) (Se
 			backoff = minBackoff
 		}
 		wait := retryAfter(err, backoff)
+		if _, gone := errors.AsType[serverGone](err); gone {
+			wait = 0 // another server may be there
+		}
 		backoff = min(2*backoff, maxBackoff)
 		log.Warn("session ended, trying again", "err", err, "in", wait.Round(time.Millisecond))
 		timer := time.NewTimer(wait)

@@ -24,10 +24,11 @@ const (
 
 // ViewerConfig says what to watch and how.
 type ViewerConfig struct {
-	URL         string // WHEP endpoint
-	Token       string // bearer; "" for none
-	NACK        bool   // ask for lost video packets
-	TransportCC bool   // send transport-wide congestion feedback
+	URL         string        // WHEP endpoint
+	Token       string        // bearer; "" for none
+	NACK        bool          // ask for lost video packets
+	TransportCC bool          // send transport-wide congestion feedback
+	Silence     time.Duration // without a packet, after which the server is asked whether the session is still there; 0: never
 	NoAudio     bool
 	NoVideo     bool
 	HTTP        *http.Client // nil: an own one
@@ -194,6 +195,7 @@ func (v *Viewer) feedback() {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	lastPLI := time.Now()
+	watch := silence{limit: v.cfg.Silence, since: lastPLI}
 	for {
 		select {
 		case <-v.ctx.Done():
@@ -201,6 +203,9 @@ func (v *Viewer) feedback() {
 		case <-ticker.C:
 		}
 		now := time.Now()
+		if watch.over(v.Stats(), now) {
+			v.spawn(v.askServer)
+		}
 		var out []rtcp.Packet
 		for _, t := range v.current() {
 			if t.stats.Kind != webrtc.RTPCodecTypeVideo.String() {

@@ -41,7 +41,7 @@ type Node struct {
 	cluster  *cluster
 	catalog  *catalog.Catalog // nil without chat
 	chat     *chat.Hub        // nil when off
-	relays   *relays // nil on a node alone
+	relays   *relays          // nil on a node alone
 	relaying *relay.Server
 	whip     *whip.Handler
 	whep     *whep.Handler

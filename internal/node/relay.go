@@ -46,6 +46,8 @@ type relays struct {
 	running sync.WaitGroup
 	news    chan string // streams to announce
 
+	others atomic.Pointer[[]other] // nodes that viewers can go to when this one dies
+
 	mu       sync.Mutex
 	pulls    map[string]*pull
 	children map[string]map[string]int // stream to node to branches
@@ -66,6 +68,7 @@ func (n *Node) openRelays() error {
 	r.client = relay.NewClient(r.tickets)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.readSecret()
+	r.readOthers()
 	r.running.Go(r.announce)
 	n.relays, c.relays = r, r
 	return exportRelays(n.metrics, r)
@@ -101,6 +104,7 @@ func (r *relays) announce() {
 			for _, s := range r.media.Streams() {
 				r.announceOne(s.Name)
 			}
+			r.readOthers()
 		case <-secret.C:
 			r.readSecret()
 		case <-r.ctx.Done():

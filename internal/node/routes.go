@@ -33,7 +33,7 @@ func (n *Node) listen() error {
 	if err != nil {
 		return err
 	}
-	n.whep, err = whep.New(whep.Deps{Media: egress{n}, Auth: n.auth, Limiter: limiter, Log: n.log}, whep.Config{Config: shared})
+	n.whep, err = whep.New(whep.Deps{Media: egress{n}, Auth: n.auth, Limiter: limiter, Log: n.log}, whep.Config{Config: shared, Backups: n.backups})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,54 @@
+package node
+
+import "math/rand/v2"
+
+// maxBackups is how many other nodes a player is told of.
+const maxBackups = 2
+
+// other is a node that serves.
+type other struct {
+	url  string
+	near bool // in the same region
+}
+
+// readOthers learns which other nodes serve. When Redis is away those of before
+// are as good as any.
+func (r *relays) readOthers() {
+	nodes, err := r.registry.Nodes(r.ctx)
+	if err != nil {
+		return
+	}
+	var all []other
+	for _, n := range nodes {
+		if n.ID != r.self && n.URL != "" && !n.Draining {
+			all = append(all, other{url: n.URL, near: n.Region == r.region})
+		}
+	}
+	r.others.Store(&all)
+}
+
+// backups returns where a player can go on when this node dies: nodes of the
+// region first, and others for every player, so that one node does not get all of
+// them.
+func (n *Node) backups() []string {
+	if n.relays == nil {
+		return nil
+	}
+	known := n.relays.others.Load()
+	if known == nil {
+		return nil
+	}
+	var near, far []string
+	for _, o := range *known {
+		if o.near {
+			near = append(near, o.url)
+		} else {
+			far = append(far, o.url)
+		}
+	}
+	for _, some := range [][]string{near, far} {
+		rand.Shuffle(len(some), func(i, j int) { some[i], some[j] = some[j], some[i] })
+	}
+	all := append(near, far...)
+	return all[:min(len(all), maxBackups)]
+}
