@@ -20,7 +20,8 @@ const TAIL_MS = 700; // packets this soon after "inactive" are still the old one
  *
  * Events (CustomEvent, facts in `detail`): statechange, no-media,
  * media-recovered, stats (summary), stats:<type> (each RTCStats), layers,
- * qualitychange, viewercount, latency, reconnecting.
+ * qualitychange, viewercount, latency, reconnecting, chatchannel (RTCDataChannel of
+ * a new session).
  */
 export class WhepPlayer extends EventTarget {
   #options;
@@ -41,6 +42,7 @@ export class WhepPlayer extends EventTarget {
    * @param {HTMLVideoElement} [options.video] gets the stream; also used to measure latency
    * @param {string} [options.token] bearer token
    * @param {RTCIceServer[]} [options.iceServers] in addition to what the server names
+   * @param {string} [options.chat] asks for a chat channel in each session: its subprotocol
    * @param {number} [options.noMediaTimeout] milliseconds without a packet, default 1000
    */
   constructor(options) {
@@ -133,6 +135,7 @@ export class WhepPlayer extends EventTarget {
     const stream = new MediaStream();
     const connection = new ViewerConnection({
       onTrack: (track) => this.#track(stream, track),
+      onChat: (channel) => this.#emit('chatchannel', {channel}),
       onEvent: (name, data) => this.#event(name, data),
       onEnd: (reason, to) => end({reason, url: to, connection}),
     });

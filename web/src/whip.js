@@ -15,7 +15,8 @@ const CHECK_EVERY = 3; // statistics ticks without a connected path between two 
 
 /**
  * States: idle, connecting, live, reconnecting, failed (`error` says why), stopped.
- * Events (CustomEvent): statechange, reconnecting, stats.
+ * Events (CustomEvent): statechange, reconnecting, stats, chatchannel (RTCDataChannel
+ * of a new session).
  */
 export class WhipPublisher extends EventTarget {
   #options;
@@ -117,6 +118,7 @@ export class WhipPublisher extends EventTarget {
     const pc = new RTCPeerConnection({bundlePolicy: 'max-bundle', iceServers});
     this.#pc = pc;
     this.#addTracks(pc);
+    if (this.#options.chat) this.#emit('chatchannel', {channel: pc.createDataChannel('chat', {protocol: this.#options.chat})});
     const offer = await pc.createOffer();
     const sdp = stereoOpus(offer.sdp);
     // The POST goes first: its answer names the ICE servers to gather with.

@@ -14,7 +14,7 @@ const RESTART_AFTER_MS = 1500; // disconnected for so long: try an ICE restart
 
 /**
  * Opened once, closed once. Reports through callbacks:
- * onTrack(track), onEvent(name, data), onEnd(reason) where reason is "ice",
+ * onTrack(track), onChat(channel), onEvent(name, data), onEnd(reason) where reason is "ice",
  * "gone" or "moved".
  */
 export class ViewerConnection {
@@ -30,13 +30,14 @@ export class ViewerConnection {
   }
 
   /** Posts the offer and takes the answer. Rejects with HttpError or AbortError. */
-  async open(url, {token, iceServers, signal}) {
+  async open(url, {token, iceServers, signal, chat}) {
     this.pc = new RTCPeerConnection({bundlePolicy: 'max-bundle', iceServers: iceServers || []});
     this.pc.addEventListener('track', (ev) => this.#callbacks.onTrack(ev.track));
     this.pc.addEventListener('connectionstatechange', () => this.#connectionState());
     const [audio, video] = ['audio', 'video'].map((kind) => this.pc.addTransceiver(kind, {direction: 'recvonly'}).receiver);
     if ('jitterBufferTarget' in audio) audio.jitterBufferTarget = 0;
     this.#repair = new RepairWait(video);
+    if (chat) this.#callbacks.onChat(this.pc.createDataChannel('chat', {protocol: chat}));
     const offer = await this.pc.createOffer();
     const sdp = roundTrips(stereoOpus(offer.sdp));
     // The POST goes first: its answer names the ICE servers to gather with.

@@ -1,5 +1,6 @@
 // The publish page.
 
+import {makeChat, wantsChat} from '../chat/index.js';
 import {getStream, poll} from '../lib/api.js';
 import {fill, h, icon} from '../lib/dom.js';
 import {icons} from '../lib/icons.js';
@@ -27,6 +28,7 @@ class PublishPage {
   #media = null;
   #opening = null;
   #lock = null;
+  #chat = wantsChat(this.#params.query, true) ? makeChat(this.#stream, {token: this.#params.token}) : null;
 
   constructor() {
     this.publisher = null;
@@ -50,10 +52,13 @@ class PublishPage {
             copyButton(t('watch.share'), () => `${location.origin}/watch/${this.#stream}`), this.button),
           this.#status.element,
           this.#card.element),
-        h('div', {class: 'card right'}, this.#settings.element)),
+        h('div', {class: 'right'}, h('div', {class: 'card'}, this.#settings.element), this.#chat?.element)),
     ], {title: this.#stream});
     this.#settings.addEventListener('source', () => this.#open());
-    this.#settings.addEventListener('token', () => this.#card.refresh());
+    this.#settings.addEventListener('token', () => {
+      this.#card.refresh();
+      this.#chat?.token(this.#settings.values.token);
+    });
     addEventListener('pagehide', () => this.publisher?.stop({keepalive: true}));
     addEventListener('beforeunload', (ev) => this.publisher?.state === 'live' && ev.preventDefault());
     navigator.mediaDevices?.addEventListener('devicechange', () => this.#refreshDevices());
@@ -146,9 +151,10 @@ class PublishPage {
     this.#notice.hide();
     const {token, simulcast, codec, bitrate} = this.#settings.values;
     this.#params.saveToken(token);
-    const publisher = new WhipPublisher({url: `/whip/${this.#stream}`, token, simulcast, videoCodec: codec, videoBitrate: bitrate});
+    const publisher = new WhipPublisher({url: `/whip/${this.#stream}`, token, simulcast, videoCodec: codec, videoBitrate: bitrate, chat: this.#chat?.protocol});
     this.publisher = publisher;
     publisher.addEventListener('statechange', ({detail}) => this.#state(detail));
+    publisher.addEventListener('chatchannel', ({detail}) => this.#chat?.channel(detail.channel));
     publisher.addEventListener('stats', ({detail}) => this.#status.stats(detail));
     publisher.addEventListener('reconnecting', ({detail}) => this.#reconnecting(detail));
     publisher.publish(new MediaStream(this.#media.getTracks()));

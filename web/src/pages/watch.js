@@ -1,5 +1,6 @@
 // The watch page.
 
+import {chatBeside, wantsChat} from '../chat/index.js';
 import {h} from '../lib/dom.js';
 import {pageParams, streamName} from '../lib/params.js';
 import {t} from '../strings.js';
@@ -13,7 +14,9 @@ const state = h('span', {class: 'pill', 'data-state': 'connecting', text: t('pla
 const viewers = h('span', {class: 'muted', 'aria-live': 'off'});
 const embedCode = () => `<iframe src="${location.origin}/embed/${stream}" width="1280" height="720" allow="autoplay; fullscreen; picture-in-picture" allowfullscreen></iframe>`;
 
-page('watch', [
+const chat = wantsChat(params.query, true) && chatBeside(player, stream, params.token);
+
+page('watch', [h('div', {class: chat ? 'theatre' : ''},
   h('div', {class: 'stage'},
     player,
     h('div', {class: 'under'},
@@ -21,6 +24,7 @@ page('watch', [
       copyButton(t('watch.share'), () => `${location.origin}/watch/${stream}`),
       copyButton(t('watch.embed'), embedCode)),
     h('p', {class: 'keys-hint muted small', text: t('watch.keysHint')})),
+  chat && chat.element),
 ]);
 
 player.addEventListener('statechange', ({detail}) => {

@@ -16,13 +16,14 @@ import {Panel} from './panel.js';
 import {recordedUrl, Sides} from './sides.js';
 
 const IDLE_MS = 2500;
-const FORWARD = ['statechange', 'no-media', 'media-recovered', 'qualitychange', 'viewercount', 'latency', 'reconnecting', 'layers', 'stats'];
+const FORWARD = ['statechange', 'no-media', 'media-recovered', 'qualitychange', 'viewercount', 'latency', 'reconnecting', 'layers', 'stats', 'chatchannel'];
 
 /**
  * Attributes: src (WHEP endpoint), hls (playlist of the recorded side; "false" for none,
  * by default the one that belongs to src), token, quality ("auto", rid, "720p"), poster;
  * switches that are on unless "false": controls, muted, autoplay, playsinline;
- * switches that are off unless present: stats, nohotkeys.
+ * switches that are off unless present: stats, nohotkeys; chat (subprotocol of a chat channel,
+ * which then comes with "chatchannel").
  *
  * Fires WhepPlayer's events on itself, and "fallback" ({mode, freeze}) when another side
  * is shown: mode is live (WebRTC), fallback (LL-HLS stands in) or behind (the past).
@@ -119,7 +120,7 @@ export class LivePlayer extends HTMLElement {
     this.player?.stop();
     if (!this.getAttribute('src')) return;
     const url = new URL(this.getAttribute('src'), document.baseURI).href;
-    const player = new WhepPlayer({url, token: this.getAttribute('token') || '', video: this.sides.rtc});
+    const player = new WhepPlayer({url, token: this.getAttribute('token') || '', chat: this.getAttribute('chat') || '', video: this.sides.rtc});
     this.player = player;
     this.#startRecorded(url);
     for (const type of FORWARD) {
