@@ -69,7 +69,7 @@ func (c *chatting) sees(what string, want ...string) {
 var attacks string
 
 func TestBrowserChat(t *testing.T) {
-	settings := []string{"auth.mode=token", "auth.keys=" + devKey + ": " + devSecret}
+	settings := []string{"auth.mode=token", "auth.keys=" + devKey + ": " + devSecret, "chat.rate=6000", "chat.burst=100"}
 	t.Run("two processes and one Redis", func(t *testing.T) {
 		c := newCluster(t)
 		var flags []string
@@ -191,7 +191,7 @@ func chatReconnects(t *testing.T, cut, other *chatting) {
 	cut.exec("window.WebSocket = window.sockets; document.querySelector('live-player').player.start()")
 	for _, c := range []*chatting{cut, other} {
 		c.until("both messages, once", `['said while away', 'while you were away'].every((x) => `+chatTexts+`.filter((y) => y === x).length === 1)`)
-		c.until("nothing waits", "!document.querySelector('.chat-row[data-state]')")
+		c.until("nothing waits", "!document.querySelector('.chat-row[data-state=pending]')")
 	}
 	if a, b := eval[[]string](cut.tab, chatTexts), eval[[]string](other.tab, chatTexts); !slices.Equal(a, b) {
 		t.Errorf("different orders:\n%q\n%q", a, b)

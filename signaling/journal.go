@@ -28,6 +28,9 @@ const (
 	journalTTL = 24 * time.Hour
 	// journalBlock is how long one read waits for records.
 	journalBlock = callTimeout / 2
+	// journalPatience is how much longer it may take: nobody waits for it, and a
+	// busy machine is no reason to take Redis for gone.
+	journalPatience = 2 * time.Second
 	// journalPause rests between attempts while Redis is away.
 	journalPause = 100 * time.Millisecond
 	// journalSettle is how long nothing is published after Redis is back, so

@@ -169,7 +169,7 @@ func (b *bucket) read(ctx context.Context, followers []*follower, wake *string) 
 		}
 		keys, ids = append(keys, b.key(f.room)), append(ids, f.last.String())
 	}
-	limited, cancel := context.WithTimeout(ctx, callTimeout)
+	limited, cancel := context.WithTimeout(ctx, journalBlock+journalPatience)
 	defer cancel()
 	streams, err := b.journal.client.XRead(limited, &redis.XReadArgs{Streams: append(keys, ids...), Block: journalBlock}).Result()
 	if errors.Is(err, redis.Nil) {
@@ -217,7 +217,7 @@ func (b *bucket) prime(ctx context.Context, f *follower) error {
 
 // reread reads the whole log of a room and delivers what is new.
 func (b *bucket) reread(ctx context.Context, f *follower) error {
-	limited, cancel := context.WithTimeout(ctx, callTimeout)
+	limited, cancel := context.WithTimeout(ctx, journalPatience)
 	defer cancel()
 	records, err := b.journal.client.XRange(limited, b.key(f.room), "-", "+").Result()
 	if err != nil {
@@ -229,6 +229,7 @@ func (b *bucket) reread(ctx context.Context, f *follower) error {
 
 // recover gives a Redis that was away back what it may have lost.
 func (b *bucket) recover(ctx context.Context, followers []*follower) error {
+	asked, lost := 0, 0
 	for _, f := range followers {
 		if len(f.recent) == 0 {
 			continue
@@ -237,19 +238,22 @@ func (b *bucket) recover(ctx context.Context, followers []*follower) error {
 		for _, r := range f.recent {
 			args = append(args, r.ID, r.Values["d"])
 		}
-		limited, cancel := context.WithTimeout(ctx, callTimeout)
+		limited, cancel := context.WithTimeout(ctx, journalPatience)
 		n, err := b.journal.restore.Run(limited, b.journal.client, []string{b.key(f.room)}, args...).Int()
 		cancel()
 		if err != nil {
 			return fmt.Errorf("give records back: %w", err)
 		}
-		if n > 0 {
+		asked++
+		if lost += n; n > 0 {
 			b.journal.log.Warn("redis has lost records of the chat and got them back", "stream", f.room, "records", n)
 		}
 	}
 	// The others need time for this as well: a record of before must not come
-	// after a new one.
-	b.settled.Store(time.Now().Add(journalSettle).UnixMilli())
+	// after a new one. A Redis that was only slow has lost nothing.
+	if lost > 0 || asked == 0 {
+		b.settled.Store(time.Now().Add(journalSettle).UnixMilli())
+	}
 	if b.away.Swap(false) {
 		b.journal.log.Info("chat can use redis again")
 	}

@@ -46,6 +46,11 @@ type LoadCmd struct {
 	Check    bool `help:"With --hls: one more client checks every rule of LL-HLS."`
 	HTTP1    bool `name:"http1" help:"With --hls: no HTTP/2."`
 	Insecure bool `help:"With --hls: take any certificate."`
+
+	Chat     bool    `help:"Viewers are bots in the chat of --stream, each with an audio session and a data channel in it."`
+	Socket   bool    `help:"With --chat: bots come by WebSocket, without a session."`
+	Senders  int     `default:"50" help:"With --chat: bots that write."`
+	Messages float64 `default:"20" placeholder:"RATE" help:"With --chat: messages a second of all bots."`
 }
 
 // Help is the long help of the command.
@@ -57,13 +62,19 @@ CPU-seconds for each gigabit are the server's CPU time divided by what all viewe
 client needs a whole core itself, its numbers say more about it than about the server. SIGINT ends early with a report.
 
 With --hls each viewer holds a request for the next part open, then reloads the playlist as a delta, for one video and
-one audio rendition, on connections of its own.`
+one audio rendition, on connections of its own.
+
+With --chat the report says whether every message that the server has confirmed came to every bot, once and in one
+order, and how long it took. Raise chat.rate and chat.burst on the server where few bots write much.`
 }
 
 // Run implements the command.
 func (c *LoadCmd) Run(ctx context.Context, out io.Writer) error {
 	if c.HLS {
 		return c.runHLS(ctx, out)
+	}
+	if c.Chat {
+		return c.runChat(ctx, out)
 	}
 	cfg := load.Config{
 		Target:     load.Target{URL: c.URL, Stream: c.Stream, WHIPURL: c.WHIPURL, WHEPURL: c.WHEPURL, Token: c.Token},

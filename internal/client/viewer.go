@@ -39,6 +39,8 @@ type ViewerConfig struct {
 	OnPacket func(kind, mime string, p *rtp.Packet) // p and its payload are valid during the call
 	OnFrame  func(FrameInfo)                        // each complete video frame
 	Sink     Sink                                   // takes everything, for recording
+	// OnChat asks for a chat channel and takes its frames, one after the other.
+	OnChat func(frame []byte)
 }
 
 // Sink takes what a viewer receives. Audio and video come from different
@@ -53,7 +55,8 @@ type Sink interface {
 // Viewer is a running WHEP session.
 type Viewer struct {
 	session
-	cfg ViewerConfig
+	cfg  ViewerConfig
+	chat *webrtc.DataChannel // nil without OnChat
 
 	mu     sync.Mutex
 	tracks []*inTrack
@@ -96,6 +99,11 @@ func (v *Viewer) start(ctx context.Context) error {
 	if !v.cfg.NoVideo {
 		if _, err := v.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, recvonly); err != nil {
 			return fmt.Errorf("adding video: %w", err)
+		}
+	}
+	if v.cfg.OnChat != nil {
+		if err := v.openChat(); err != nil {
+			return err
 		}
 	}
 	posted := time.Now()

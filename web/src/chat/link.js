@@ -66,7 +66,12 @@ export class ChatLink {
 
   #socket() {
     if (this.#closed || (this.#client.connected && this.#client.transport === 'channel')) return;
-    const transport = socketTransport(this.#stream, this.#options);
+    let transport;
+    try {
+      transport = socketTransport(this.#stream, this.#options);
+    } catch {
+      return this.#later(this.#backoff.next()); // the browser does not let us
+    }
     this.#client.connect(transport);
     // One that never opens reports no state.
     const {onclose} = transport;
