@@ -71,7 +71,7 @@ var attacks string
 func TestBrowserChat(t *testing.T) {
 	settings := []string{"auth.mode=token", "auth.keys=" + devKey + ": " + devSecret, "chat.rate=6000", "chat.burst=100"}
 	t.Run("two processes and one Redis", func(t *testing.T) {
-		c := newCluster(t)
+		c := (&cluster{program: buildSluice(t)}).on(t)
 		var flags []string
 		for _, s := range settings {
 			flags = append(flags, "--"+s)
