@@ -319,3 +319,30 @@ func TestPastIsReadWhileTheShowGoesOn(t *testing.T) {
 		t.Errorf("the whole is\n%s", whole)
 	}
 }
+
+func TestEndedShowsKeepNoMediaInMemory(t *testing.T) {
+	f := newFeed(t, Config{})
+	f.segment(3)
+	part, segment := f.get(video+"2.4.m4s", http.StatusOK), f.get(video+"2.m4s", http.StatusOK)
+	f.part("v0") // of a segment that never becomes durable
+	lost := f.get(video+"2.10.m4s", http.StatusOK)
+	f.end()
+	for _, s := range f.h.ended {
+		for _, track := range s.list() {
+			for _, n := range track.near {
+				if n.data != nil || !n.parts[0].shelved || n.parts[0].payload.data != nil {
+					t.Errorf("segment %d of %s is still in memory", n.seg.Sequence, track.id)
+				}
+			}
+		}
+	}
+	if got := f.get(video+"2.4.m4s", http.StatusOK); got != part {
+		t.Errorf("the part is %q, was %q", got, part)
+	}
+	if got := f.get(video+"2.m4s", http.StatusOK); got != segment {
+		t.Errorf("the segment is %q, was %q", got, segment)
+	}
+	if got := f.get(video+"2.10.m4s", http.StatusOK); got != lost {
+		t.Errorf("the part of the unfinished segment is %q, was %q", got, lost)
+	}
+}

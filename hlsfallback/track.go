@@ -44,7 +44,10 @@ type nearSegment struct {
 type part struct {
 	name     string // without extension
 	duration time.Duration
-	payload  *payload
+	payload  *payload // nil: a gap
+	shelved  bool     // payload has no data: it is from at on in the segment seq on the shelf
+	seq      uint64
+	at, size int
 }
 
 // position is a media sequence number and a part in it.
@@ -157,8 +160,21 @@ func (n *nearSegment) join() {
 		from := len(whole)
 		whole = append(whole, p.payload.data...)
 		p.payload = p.payload.moved(whole[from:len(whole):len(whole)])
+		p.seq, p.at, p.size = n.seg.Sequence, from, len(whole)-from
 	}
 	n.data = newPayload(whole)
+}
+
+// shelve lets go of the bytes of a segment, which is durable, and of its parts.
+// A segment that was not seen whole keeps its parts: who knows where they are.
+func (n *nearSegment) shelve() {
+	if n.data == nil {
+		return
+	}
+	n.data = nil
+	for _, p := range n.parts {
+		p.payload, p.shelved = p.payload.moved(nil), true
+	}
 }
 
 // forget lets go of bytes and parts that are too old to be fetched from memory.
@@ -182,6 +198,9 @@ func (t *track) end() {
 	defer t.mu.Unlock()
 	t.over = true
 	t.growing = nil
+	for _, n := range t.near {
+		n.shelve()
+	}
 	t.changed(true)
 }
 

@@ -154,32 +154,39 @@ func (t *track) ahead(at position) bool {
 // request waits for it.
 func (h *Handler) fetch(ctx context.Context, t *track, name string) (*payload, error) {
 	p, wake, err := t.part(name)
-	if p != nil || err != nil {
-		return p, err
+	if wake != nil {
+		err = h.park(ctx, func() (<-chan struct{}, error) {
+			p, wake, err = t.part(name)
+			return wake, err
+		}, wake)
 	}
-	err = h.park(ctx, func() (<-chan struct{}, error) {
-		p, wake, err = t.part(name)
-		if p != nil {
-			return nil, err
-		}
-		return wake, err
-	}, wake)
-	return p, err
+	if err != nil || !p.shelved {
+		return p.payload, err
+	}
+	whole, err := h.old.get(ctx, segmentKey{t.show.rec.ID, t.id, p.seq, false})
+	if err != nil {
+		return nil, err
+	}
+	if p.at+p.size > len(whole.data) {
+		return nil, errGap()
+	}
+	return p.payload.moved(whole.data[p.at : p.at+p.size]), nil
 }
 
-func (t *track) part(name string) (*payload, <-chan struct{}, error) {
+// part returns what a name stands for, or the channel to wait on.
+func (t *track) part(name string) (part, <-chan struct{}, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p, ok := t.parts[name]; ok {
 		if p.payload == nil {
-			return nil, nil, errGap()
+			return part{}, nil, errGap()
 		}
-		return p.payload, nil, nil
+		return *p, nil, nil
 	}
 	if name == t.hint && !t.over {
-		return nil, t.parted, nil
+		return part{}, t.parted, nil
 	}
-	return nil, nil, sluice.Errorf(sluice.CodeNotFound, "there is no such part")
+	return part{}, nil, sluice.Errorf(sluice.CodeNotFound, "there is no such part")
 }
 
 func errGap() error { return sluice.Errorf(sluice.CodeNotFound, "there is no media here") }

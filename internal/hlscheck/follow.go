@@ -20,7 +20,6 @@ type follower struct {
 	last    *Playlist
 	bytes   map[string][]byte // of parts, by address
 	done    uint64            // segments before this one have been compared
-	started bool
 	hint    *hinted
 	media   mediaCheck
 	playing bool // the first playlist has been read; new parts are ours to fetch

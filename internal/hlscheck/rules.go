@@ -15,7 +15,6 @@ type History struct {
 	last     *Playlist
 	segments uint64    // one more than the number of the newest whole segment
 	came     time.Time // when that came
-	removed  uint64    // discontinuities that have left
 }
 
 // tolerances of the clock and of rounding.

@@ -22,7 +22,7 @@ import (
 func (r *hlsRun) view(ctx context.Context) {
 	client, idle := r.client()
 	defer idle()
-	v := &hlsViewer{run: r, client: client, buffer: &sync.Pool{New: func() any { return make([]byte, 64<<10) }}}
+	v := &hlsViewer{run: r, client: client, buffer: &sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}}
 	if err := v.play(ctx); err != nil && ctx.Err() == nil {
 		r.failure(err)
 	}
@@ -31,7 +31,7 @@ func (r *hlsRun) view(ctx context.Context) {
 type hlsViewer struct {
 	run    *hlsRun
 	client *http.Client
-	buffer *sync.Pool
+	buffer *sync.Pool // of *[]byte
 }
 
 // errEnded says that the stream has ended.
@@ -221,11 +221,11 @@ func (v *hlsViewer) part(ctx context.Context, at *url.URL) error {
 
 // drain counts a body and forgets it.
 func (v *hlsViewer) drain(answer *http.Response) error {
-	buffer := v.buffer.Get().([]byte)
-	defer v.buffer.Put(buffer) //nolint:staticcheck // a slice header is small beside the request
+	buffer := v.buffer.Get().(*[]byte)
+	defer v.buffer.Put(buffer)
 	sum := 0
 	for {
-		n, err := answer.Body.Read(buffer)
+		n, err := answer.Body.Read(*buffer)
 		sum += n
 		if errors.Is(err, io.EOF) {
 			break
