@@ -26,14 +26,14 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s: %v is not within %v and %v", name, d, least, most))
 		}
 	}
-	within("Part", c.Part, 100*time.Millisecond, 2*time.Second)
-	within("Segment", c.Segment, time.Second, 10*time.Second)
+	within("part", c.Part, 100*time.Millisecond, 2*time.Second)
+	within("segment", c.Segment, time.Second, 10*time.Second)
 	if c.Part > c.Segment {
-		errs = append(errs, errors.New("Part is longer than Segment"))
+		errs = append(errs, errors.New("part is longer than segment"))
 	}
-	within("Window", c.Window, 10*c.Segment, 365*24*time.Hour)
+	within("window", c.Window, 10*c.Segment, 365*24*time.Hour)
 	if c.Keep < 0 || c.Budget < 0 || c.Reserve < 0 || c.Grace < 0 {
-		errs = append(errs, errors.New("Keep, Budget, Reserve and Grace must not be negative"))
+		errs = append(errs, errors.New("keep, budget, reserve and grace must not be negative"))
 	}
 	return errors.Join(errs...)
 }

@@ -15,8 +15,10 @@ import (
 // index tells what is missing, and recording goes on by itself when there is
 // room again.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	for name, reserve := range map[string]int64{"with a reserve": 1 << 30, "to the last byte": 0} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
 				t.Fatalf("mount a small file system (wants root): %v", err)

@@ -10,6 +10,7 @@ import (
 
 // TestCodecs records each way in which parameter sets come.
 func TestCodecs(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, codec string
 		inBand      bool
@@ -21,6 +22,7 @@ func TestCodecs(t *testing.T) {
 		{"H265 with parameter sets in SDP only", "H265", false, "hvc1.1.6.L63.90"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			media := newStudio(film(t, 1, "", tt.codec, 640, tt.inBand), tone(2))
 			r, stop := newRecorder(t, config(), media, memoryStore(), nil)
 			eventually(t, "five segments", func() bool { return len(durable(t, r, "v")) >= 5 })
@@ -50,6 +52,7 @@ func TestCodecs(t *testing.T) {
 // TestResolutionChange: new parameter sets in mid-stream are a new init section
 // and a discontinuity in every rendition.
 func TestResolutionChange(t *testing.T) {
+	t.Parallel()
 	small, large := film(t, 1, "", "H264", 320, true), film(t, 1, "", "H264", 640, true)
 	small.frames = append(append([][][]byte{}, small.frames...), large.frames...)
 	media := newStudio(small, tone(2))
@@ -81,6 +84,7 @@ func TestResolutionChange(t *testing.T) {
 // TestLoss: what depends on lost packets is left out, the time of it is a gap or
 // a longer picture, and every segment decodes.
 func TestLoss(t *testing.T) {
+	t.Parallel()
 	video := film(t, 1, "", "H264", 640, true)
 	random := rand.New(rand.NewPCG(1, 2))
 	video.lost = func(frame, _ int) bool { return frame > 30 && random.IntN(200) == 0 }
@@ -88,7 +92,7 @@ func TestLoss(t *testing.T) {
 	sound.lost = func(int, int) bool { return random.IntN(20) == 0 }
 	media := newStudio(video, sound)
 	r, stop := newRecorder(t, config(), media, memoryStore(), nil)
-	eventually(t, "twenty segments", func() bool { return len(durable(t, r, "v")) >= 20 })
+	eventually(t, "twelve segments", func() bool { return len(durable(t, r, "v")) >= 12 })
 	stop()
 	frames := decodes(t, r, "v")
 	decodes(t, r, "opus")
@@ -112,6 +116,7 @@ func TestLoss(t *testing.T) {
 
 // TestStall: a layer that stops becomes gaps while the others go on.
 func TestStall(t *testing.T) {
+	t.Parallel()
 	high, low := film(t, 1, "f", "H264", 640, true), film(t, 2, "q", "H264", 320, true)
 	high.lost = func(frame, _ int) bool { return frame > 100 && frame < 400 }
 	media := newStudio(high, low, tone(3))
@@ -138,6 +143,7 @@ func TestStall(t *testing.T) {
 // TestPublisherReturns within the grace time: one recording, with a
 // discontinuity.
 func TestPublisherReturns(t *testing.T) {
+	t.Parallel()
 	first := []*source{film(t, 1, "", "H264", 320, true), tone(2)}
 	media := newStudio(first...)
 	sink := &listener{}
@@ -175,6 +181,7 @@ func TestPublisherReturns(t *testing.T) {
 // TestRestart within the grace time: the new process goes on with the recording,
 // its numbers and its init sections.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	first := []*source{film(t, 1, "", "H264", 320, true), tone(2)}
 	store := memoryStore()
 	media := newStudio(first...)
@@ -205,12 +212,13 @@ func TestRestart(t *testing.T) {
 
 // TestWindow: what is older than the window goes away, in the index and on disk.
 func TestWindow(t *testing.T) {
+	t.Parallel()
 	media := newStudio(film(t, 1, "", "H264", 320, true))
 	store := memoryStore()
 	cfg := config()
 	cfg.Window = 20 * time.Second
 	r, stop := newRecorder(t, cfg, media, store, nil)
-	eventually(t, "sixty segments", func() bool { return len(durable(t, r, "v")) >= 60 })
+	eventually(t, "forty segments", func() bool { return len(durable(t, r, "v")) >= 40 })
 	r.clean(media.Now())
 	segments := durable(t, r, "v")
 	if age := media.Now().Sub(segments[0].Start); age > 2*cfg.Window+10*time.Second || len(segments) < 15 {
@@ -230,6 +238,7 @@ func TestWindow(t *testing.T) {
 
 // TestBudget: the oldest recordings give way.
 func TestBudget(t *testing.T) {
+	t.Parallel()
 	store := memoryStore()
 	cfg := config()
 	cfg.Grace = 0

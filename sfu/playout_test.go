@@ -27,7 +27,7 @@ func TestPlayoutDelayIsSaidUntilConfirmed(t *testing.T) {
 	b.sources(src)
 	src.frame(b, 3, true)
 	b.pass(0)
-	configured := []byte{0, 5<<4 | 0, 40}
+	configured := []byte{0, 5 << 4, 40}
 	for i, d := range delays(b.out.packets) {
 		if !bytes.Equal(d, configured) {
 			t.Errorf("packet %d says %v, want %v", i, d, configured)
