@@ -73,7 +73,7 @@ func kills(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv("SLUICE_KILLS")
 	if text == "" {
-		return 8
+		return 6
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
@@ -86,6 +86,7 @@ func kills(t *testing.T) int {
 // was finished is all there, of the rest at most the newest part is missing, and
 // sound and picture stay together.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	binary := buildSluice(t)
 	clip := pattern(t, clips.H264, false)

@@ -35,6 +35,7 @@ func encoded(t testing.TB, name string, codec ...string) *clips.Clip {
 
 // TestRecorded publishes each codec and looks at what is on the disk afterwards.
 func TestRecorded(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name       string
 		clip       func(testing.TB) *clips.Clip
@@ -55,14 +56,15 @@ func TestRecorded(t *testing.T) {
 		}, 1, []string{"aac", "h264", "opus"}, "avc1.4D401E"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			data := t.TempDir()
 			n := startNode(t, "data.dir="+data, "stream.grace=1s")
 			p := publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: tt.clip(t), KeyframesOnRequest: true})
 			n.live(t, "demo", tt.layers)
-			within(t, 40*time.Second, "four segments of each rendition", func() bool {
+			within(t, 40*time.Second, "three segments of each rendition", func() bool {
 				all := recorded(t, data)
 				return len(all) == 1 && len(all[0].Renditions) == len(tt.renditions) && !slices.ContainsFunc(all[0].Renditions, func(r sluice.Rendition) bool {
-					return len(all[0].Segments[r.ID]) < 4
+					return len(all[0].Segments[r.ID]) < 3
 				})
 			})
 			if err := p.Close(); err != nil {

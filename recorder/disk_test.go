@@ -3,11 +3,14 @@
 package recorder
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/internal/blob"
 )
 
@@ -19,22 +22,7 @@ func TestDiskFull(t *testing.T) {
 	for name, reserve := range map[string]int64{"with a reserve": 1 << 30, "to the last byte": 0} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
-			if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
-				t.Fatalf("mount a small file system (wants root): %v", err)
-			}
-			store, err := blob.OpenDisk(filepath.Join(dir, "recordings"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := store.Close(); err != nil {
-					t.Error(err)
-				}
-				if err := syscall.Unmount(dir, 0); err != nil {
-					t.Error(err)
-				}
-			})
+			dir, store := smallDisk(t)
 			ballast := filepath.Join(dir, "ballast")
 			if err := os.WriteFile(ballast, make([]byte, 6<<20), 0o600); err != nil {
 				t.Fatal(err)
@@ -80,5 +68,94 @@ func TestDiskFull(t *testing.T) {
 				t.Error(sink.wrong)
 			}
 		})
+	}
+}
+
+// smallDisk mounts a file system of 8 MiB.
+func smallDisk(t *testing.T) (dir string, store *blob.Disk) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
+		t.Fatalf("mount a small file system (wants root): %v", err)
+	}
+	store, err := blob.OpenDisk(filepath.Join(dir, "recordings"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir, store
+}
+
+// TestCrashOnFullDisk: the index does not take a line any more, and then the
+// process dies. What players have seen meanwhile has numbers that are not used
+// again.
+func TestCrashOnFullDisk(t *testing.T) {
+	t.Parallel()
+	dir, store := smallDisk(t)
+	cfg := config()
+	cfg.Reserve = 0
+	sink := &listener{}
+	first := []*source{film(t, 1, "", "H264", 640, true), tone(2)}
+	media := newStudio(first...)
+	r, _ := newRecorder(t, cfg, media, store, sink)
+	eventually(t, "a segment on the disk", func() bool { return len(durable(t, r, "v")) > 0 })
+	ballast, err := os.Create(filepath.Join(dir, "ballast"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil { // every page
+		_, err = ballast.Write(make([]byte, 4096))
+	}
+	if err := ballast.Close(); err != nil {
+		t.Error(err)
+	}
+	rec := only(t, r).ID
+	lines := func(id string) int {
+		b, err := os.ReadFile(filepath.Join(dir, "recordings", rec, id, "index"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Count(b, []byte{'\n'})
+	}
+	for _, id := range []string{"v", "opus"} {
+		eventually(t, id+": segments that the index does not know", func() bool { return len(sink.finished(id)) > lines(id)+4 })
+	}
+	media.set(sluice.StreamPaused) // the writer comes to rest
+	eventually(t, "the end of the last segment", media.noticed)
+	eventually(t, "every segment has failed", func() bool {
+		return len(durable(t, r, "v")) == len(sink.finished("v")) && len(durable(t, r, "opus")) == len(sink.finished("opus"))
+	})
+
+	// What the crash leaves, on a disk with room.
+	left := filepath.Join(t.TempDir(), "left")
+	if err := os.CopyFS(left, os.DirFS(filepath.Join(dir, "recordings"))); err != nil {
+		t.Fatal(err)
+	}
+	again, err := blob.OpenDisk(left)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = again.Close() })
+	after := &listener{}
+	r2, stop := newRecorder(t, cfg, newStudio(first[0].again(3, 0), first[1].again(4, 0)), again, after)
+	eventually(t, "segments after the crash", func() bool { return len(after.finished("v")) > 2 && len(after.finished("opus")) > 2 })
+	stop()
+	if only(t, r2).ID != rec {
+		t.Error("it is another recording")
+	}
+	for _, id := range []string{"v", "opus"} {
+		seen, next := sink.finished(id), after.finished(id)[0]
+		last := seen[len(seen)-1]
+		if next.Sequence != last.Sequence+1 || !next.Discontinuity || next.Start.Before(last.Start.Add(last.Duration-time.Millisecond)) {
+			t.Errorf("%s: %+v follows %+v", id, next, last)
+		}
+		decodes(t, r2, id)
 	}
 }

@@ -50,6 +50,7 @@ type studio struct {
 	state   sluice.StreamState
 	sources []*source
 	asked   map[uint64]int // keyframes, by track
+	reads   int            // since the last set
 }
 
 func newStudio(sources ...*source) *studio {
@@ -93,6 +94,7 @@ func (s *studio) Now() time.Time {
 // Read implements Tap. Each call lets a fifth of a second pass.
 func (s *studio) Read(f func(*sluice.Packet)) []*sluice.Track {
 	s.mu.Lock()
+	s.reads++
 	if s.state == sluice.StreamLive {
 		s.now += 200 * time.Millisecond
 	}
@@ -110,7 +112,14 @@ func (s *studio) Read(f func(*sluice.Packet)) []*sluice.Track {
 func (s *studio) set(state sluice.StreamState, sources ...*source) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state, s.sources = state, sources
+	s.state, s.sources, s.reads = state, sources, 0
+}
+
+// noticed reports whether the newest set has had its effect.
+func (s *studio) noticed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads > 2
 }
 
 // at is when a frame is captured. A clock with skew runs faster than it says.
@@ -406,10 +415,3 @@ func memoryStore() blob.Store { return blob.NewMemory(1 << 30) }
 var (
 	_ Sink = (*listener)(nil)
 )
-
-// settled reports whether no segment is open.
-func (l *listener) settled() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.bytes) == 0
-}

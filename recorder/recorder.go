@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os/exec"
@@ -181,7 +182,7 @@ func (r *Recorder) load(now time.Time) error {
 	}
 	for _, m := range metas {
 		if err := r.restore(m, now); err != nil {
-			r.log.Warn("recording cannot be read", "session", m.ID, "err", err)
+			r.log.Warn("recording cannot be repaired", "session", m.ID, "err", err)
 		}
 	}
 	return nil
@@ -189,19 +190,21 @@ func (r *Recorder) load(now time.Time) error {
 
 func (r *Recorder) restore(m archive.Meta, now time.Time) error {
 	recovered, err := r.archive.Recover(m)
-	if err != nil {
+	if err != nil { // it does not go on, but what it has can be seen
+		segments, readErr := r.archive.Timeline(context.Background(), m)
+		if readErr != nil {
+			return errors.Join(err, readErr)
+		}
+		if m.Ended.IsZero() {
+			m.Ended = endOf(m, segments)
+		}
+		r.ended[m.ID] = &finished{meta: m, size: sizeOfAll(segments)}
 		return err
 	}
 	if recovered.Adopted > 0 || recovered.Trimmed > 0 {
 		r.log.Info("recording repaired", "session", m.ID, "stream", m.Stream, "segments", recovered.Adopted, "trimmed", recovered.Trimmed)
 	}
-	size, last := int64(0), m.Started
-	for _, segments := range recovered.Segments {
-		size += sizeOf(segments)
-		if n := len(segments); n > 0 && segments[n-1].Start.Add(segments[n-1].Duration).After(last) {
-			last = segments[n-1].Start.Add(segments[n-1].Duration)
-		}
-	}
+	size, last := sizeOfAll(recovered.Segments), endOf(m, recovered.Segments)
 	switch {
 	case !m.Ended.IsZero():
 	case size == 0:
@@ -217,6 +220,24 @@ func (r *Recorder) restore(m archive.Meta, now time.Time) error {
 	}
 	r.ended[m.ID] = &finished{meta: m, size: size}
 	return nil
+}
+
+// endOf is when the newest segment of a recording ends.
+func endOf(m archive.Meta, segments map[string][]sluice.Segment) time.Time {
+	last := m.Started
+	for _, list := range segments {
+		if n := len(list); n > 0 && list[n-1].Start.Add(list[n-1].Duration).After(last) {
+			last = list[n-1].Start.Add(list[n-1].Duration)
+		}
+	}
+	return last
+}
+
+func sizeOfAll(segments map[string][]sluice.Segment) (sum int64) {
+	for _, list := range segments {
+		sum += sizeOf(list)
+	}
+	return sum
 }
 
 func sizeOf(segments []sluice.Segment) (sum int64) {
@@ -304,10 +325,7 @@ func (r *Recorder) expire(now time.Time) {
 	}
 	r.mu.Unlock()
 	for _, w := range over {
-		size := int64(0)
-		for _, segments := range w.segments {
-			size += sizeOf(segments)
-		}
+		size := sizeOfAll(w.segments)
 		w.meta.Ended = w.until.Add(-r.cfg.Grace)
 		if err := r.archive.PutMeta(w.meta); err != nil {
 			r.log.Warn("end recording", "session", w.meta.ID, "err", err)

@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
@@ -150,7 +151,7 @@ func TestPublisherReturns(t *testing.T) {
 	r, stop := newRecorder(t, config(), media, memoryStore(), sink)
 	eventually(t, "three segments", func() bool { return len(durable(t, r, "v")) >= 3 })
 	media.set(sluice.StreamPaused)
-	eventually(t, "the end of the last segment", func() bool { return sink.settled() })
+	eventually(t, "the end of the last segment", media.noticed)
 	before := len(durable(t, r, "v"))
 	media.mu.Lock()
 	media.now += 5 * time.Second
@@ -268,5 +269,46 @@ func TestBudget(t *testing.T) {
 	r.clean(time.Now().Add(2 * cfg.Keep))
 	if all, err = r.Recordings(t.Context()); err != nil || len(all) != 0 {
 		t.Errorf("left after their time: %+v, %v", all, err)
+	}
+}
+
+// TestShortParts: parts of 200 ms are within a tenth above it and never shorter
+// than 85 % of the longest but before a keyframe and at the end of a segment
+// (RFC 8216bis section 4.4.4.9), at every usual frame rate.
+func TestShortParts(t *testing.T) {
+	t.Parallel()
+	clip := film(t, 1, "", "H264", 320, true)
+	for _, rate := range []uint32{24, 25, 30, 50, 60} {
+		t.Run(strconv.Itoa(int(rate)), func(t *testing.T) {
+			t.Parallel()
+			video := clip.again(1, 0)
+			video.ticks = 90000 / rate
+			cfg := config()
+			cfg.Part = 200 * time.Millisecond
+			sink := &listener{}
+			r, stop := newRecorder(t, cfg, newStudio(video, tone(2)), memoryStore(), sink)
+			eventually(t, "four segments", func() bool { return len(durable(t, r, "v")) >= 4 })
+			stop()
+			longest := sluice.LongestPart(cfg.Part)
+			for _, id := range []string{"v", "opus"} {
+				decodes(t, r, id)
+				for _, s := range durable(t, r, id) {
+					sum := time.Duration(0)
+					for i, p := range s.Parts {
+						sum += p.Duration
+						last := i == len(s.Parts)-1 || s.Parts[i+1].Independent && id == "v"
+						if p.Duration > longest || !last && p.Duration < longest*85/100 || p.Gap {
+							t.Errorf("%s: part %d of segment %d lasts %v", id, i, s.Sequence, p.Duration)
+						}
+					}
+					if (sum-s.Duration).Abs() > time.Millisecond || len(s.Parts) < 5 && s.Duration > time.Second {
+						t.Errorf("%s: segment %d: %d parts of %v, it lasts %v", id, s.Sequence, len(s.Parts), sum, s.Duration)
+					}
+				}
+			}
+			if len(sink.wrong) > 0 {
+				t.Error(sink.wrong)
+			}
+		})
 	}
 }

@@ -322,10 +322,7 @@ func (s *show) finish(ended bool) {
 	c.writer.Close()
 	r.counters.recordings.Add(-1)
 	meta, segments := c.snapshot()
-	size := int64(0)
-	for _, list := range segments {
-		size += sizeOf(list)
-	}
+	size := sizeOfAll(segments)
 	r.mu.Lock()
 	delete(r.running, meta.ID)
 	if ended {

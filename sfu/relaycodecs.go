@@ -47,10 +47,7 @@ func relayEngine() (*webrtc.MediaEngine, error) {
 			return nil, err
 		}
 	}
-	var feedback []webrtc.RTCPFeedback
-	for _, f := range []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}} {
-		feedback = append(feedback, f)
-	}
+	feedback := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}}
 	for _, c := range []codec.Codec{codec.H264, codec.VP8, codec.VP9, codec.AV1, codec.H265} {
 		media := webrtc.RTPCodecCapability{
 			MimeType: "video/" + c.String(), ClockRate: c.ClockRate(), SDPFmtpLine: relayFormat(c), RTCPFeedback: feedback,

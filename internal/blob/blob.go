@@ -19,6 +19,9 @@ type Store interface {
 	Append(name string, size int64) (Log, error)
 	// WriteFile puts a whole file in place at once, in the place of an older one.
 	WriteFile(name string, data []byte) error
+	// Overwrite puts data in the place of the first bytes of a file that has at
+	// least as many, and makes it durable. It takes no space.
+	Overwrite(name string, data []byte) error
 	Open(name string) (io.ReadSeekCloser, error)
 	// List returns what lies directly in a folder, ordered by name.
 	List(folder string) ([]Entry, error)

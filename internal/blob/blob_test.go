@@ -30,7 +30,7 @@ func TestStores(t *testing.T) {
 	for name, open := range map[string]func(*testing.T) blob.Store{"disk": disk, "memory": memory} {
 		for what, check := range map[string]func(*testing.T, blob.Store){
 			"a file appears when it is committed": appears, "aborted": aborted, "log": grows, "list and remove": lists,
-			"names": names, "space": space, "replace": replaces,
+			"names": names, "space": space, "replace": replaces, "overwrite": overwrites,
 		} {
 			t.Run(name+"/"+what, func(t *testing.T) { check(t, open(t)) })
 		}
@@ -41,6 +41,20 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func overwrites(t *testing.T, s blob.Store) {
+	if err := s.Overwrite("a/b", nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that does not exist: %v", err)
+	}
+	must(t, s.WriteFile("a/b", []byte("one two")))
+	must(t, s.Overwrite("a/b", []byte("six")))
+	if got := read(t, s, "a/b"); got != "six two" {
+		t.Errorf("%q", got)
+	}
+	if err := s.Overwrite("a/b", []byte("longer than it")); err == nil || read(t, s, "a/b") != "six two" {
+		t.Errorf("it grew: %v", err)
 	}
 }
 

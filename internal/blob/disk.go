@@ -138,6 +138,28 @@ func (d *Disk) WriteFile(name string, data []byte) error {
 	return f.Commit()
 }
 
+// Overwrite implements Store.
+func (d *Disk) Overwrite(name string, data []byte) error {
+	if err := checkName("overwrite", name); err != nil {
+		return err
+	}
+	f, err := d.root.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() < int64(len(data)) {
+		err = &fs.PathError{Op: "overwrite", Path: name, Err: fs.ErrInvalid}
+	}
+	if err == nil {
+		_, err = f.WriteAt(data, 0)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
 // Open implements Store.
 func (d *Disk) Open(name string) (io.ReadSeekCloser, error) {
 	if err := checkName("open", name); err != nil {

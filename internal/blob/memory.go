@@ -121,6 +121,24 @@ func (m *Memory) WriteFile(name string, data []byte) error {
 	return f.Commit()
 }
 
+// Overwrite implements Store.
+func (m *Memory) Overwrite(name string, data []byte) error {
+	if err := checkName("overwrite", name); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old, ok := m.files[name]
+	switch {
+	case !ok:
+		return &fs.PathError{Op: "overwrite", Path: name, Err: fs.ErrNotExist}
+	case len(old) < len(data):
+		return &fs.PathError{Op: "overwrite", Path: name, Err: fs.ErrInvalid}
+	}
+	m.put(name, slices.Concat(data, old[len(data):])) // readers keep the old bytes
+	return nil
+}
+
 type memoryReader struct{ *bytes.Reader }
 
 // Close implements io.Closer.

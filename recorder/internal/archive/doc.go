@@ -3,6 +3,7 @@
 //
 //	{recording}/recording.json            what it is; its renditions
 //	{recording}/{rendition}/index         one line for each segment, with a checksum
+//	{recording}/{rendition}/used          numbers that the index could not be told of, written in place
 //	{recording}/{rendition}/init-1.mp4    init sections
 //	{recording}/{rendition}/17.m4s        a finished segment
 //	{recording}/{rendition}/18.m4s.tmp    the segment that is being written

@@ -23,8 +23,8 @@ const lineHead = 9
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
-// formatLine returns an entry as a line.
-func formatLine(e entry) ([]byte, error) {
+// formatLine returns an entry, or a mark, as a line.
+func formatLine[T entry | mark](e T) ([]byte, error) {
 	body, err := json.Marshal(e)
 	if err != nil {
 		return nil, fmt.Errorf("index line: %w", err)
@@ -34,6 +34,13 @@ func formatLine(e entry) ([]byte, error) {
 
 // parseLine reads a line without its end.
 func parseLine(line []byte) (e entry, ok bool) {
+	if e, ok = decodeLine[entry](line); !ok {
+		return entry{}, false
+	}
+	return e, (e.Segment != nil) != (e.Removed > 0)
+}
+
+func decodeLine[T entry | mark](line []byte) (e T, ok bool) {
 	if len(line) < lineHead || line[lineHead-1] != ' ' {
 		return e, false
 	}
@@ -41,10 +48,7 @@ func parseLine(line []byte) (e entry, ok bool) {
 	if err != nil || uint32(sum) != crc32.Checksum(line[lineHead:], castagnoli()) {
 		return e, false
 	}
-	if json.Unmarshal(line[lineHead:], &e) != nil {
-		return entry{}, false
-	}
-	return e, (e.Segment != nil) != (e.Removed > 0)
+	return e, json.Unmarshal(line[lineHead:], &e) == nil
 }
 
 // parseIndex reads the lines of an index up to the first that is torn, damaged

@@ -61,13 +61,8 @@ func (a *Archive) recoverRendition(m Meta, r sluice.Rendition, out *Recovered) e
 		if s == nil {
 			continue
 		}
-		for n := len(segments); n > 0 && segments[n-1].Sequence+1 < seq; n = len(segments) {
-			hole := sluice.Segment{Sequence: segments[n-1].Sequence + 1, Init: segments[n-1].Init, Gap: true,
-				Start: segments[n-1].Start.Add(segments[n-1].Duration), Duration: segments[n-1].Duration}
-			if err := appendEntry(log, entry{Segment: &hole}); err != nil {
-				return err
-			}
-			segments = append(segments, hole)
+		if segments, err = fill(log, segments, seq, s.Segment.Start); err != nil {
+			return err
 		}
 		if n := len(segments); n > 0 {
 			s.Segment.Discontinuity = breaks(segments[n-1], *s.Segment)
@@ -77,6 +72,9 @@ func (a *Archive) recoverRendition(m Meta, r sluice.Rendition, out *Recovered) e
 		}
 		segments = append(segments, *s.Segment)
 		out.Adopted++
+	}
+	if segments, err = a.fillUsed(m, r.ID, log, segments); err != nil {
+		return err
 	}
 	out.Segments[r.ID] = segments
 	return log.Sync()

@@ -68,6 +68,8 @@ type open struct {
 	err     error // why the segment is not kept
 	begun   bool
 	inits   map[int][]byte // sections that the store has not taken yet
+	marked  bool           // the file of used numbers is there
+	until   time.Time      // end of the newest finished segment
 }
 
 // queueLength bounds the jobs that wait.
@@ -213,7 +215,13 @@ func (w *Writer) write(j job) {
 			o.err = w.putInits(j.rendition)
 		}
 		if o.err == nil {
+			o.err = w.makeMark(j.rendition, o)
+		}
+		if o.err == nil {
 			o.file, o.err = w.archive.Store.Create(segmentName(w.rec, j.rendition, j.seq))
+		}
+		if o.err != nil {
+			w.use(j.rendition, o, j.seq)
 		}
 	}
 	if o.err != nil || len(j.data) == 0 {
@@ -221,6 +229,7 @@ func (w *Writer) write(j job) {
 	}
 	if _, o.err = o.file.Write(j.data); o.err != nil {
 		w.abort(o)
+		w.use(j.rendition, o, j.seq)
 		return
 	}
 	o.crc = crc32.Update(o.crc, castagnoli(), j.data)
@@ -258,7 +267,11 @@ func (w *Writer) finish(j job) {
 			Sequence: s.Sequence, Init: s.Init, Start: s.Start, Duration: s.Duration, Discontinuity: s.Discontinuity, Gap: true,
 		}
 	}
+	o.until = s.Start.Add(s.Duration)
 	err := w.appendLine(j.rendition, o, entry{Segment: &s, CRC: o.crc})
+	if err != nil {
+		w.use(j.rendition, o, s.Sequence)
+	}
 	w.limits.Done(Outcome{j.rendition, s, errors.Join(o.err, err)})
 	o.begun, o.err = false, nil
 }
