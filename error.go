@@ -16,6 +16,8 @@ const (
 	CodeForbidden            Code = "forbidden"             // 403: token lacks the right
 	CodeNotFound             Code = "not-found"             // 404: no such resource
 	CodeStreamBusy           Code = "stream-busy"           // 409: a live publisher holds the stream
+	CodeElsewhere            Code = "elsewhere"             // 307: another node takes this
+	CodeFallback             Code = "fallback"              // 503: to be watched by LL-HLS for now
 	CodeStreamOffline        Code = "stream-offline"        // 409: nobody publishes the stream
 	CodePreconditionFailed   Code = "precondition-failed"   // 412: stale entity-tag
 	CodeTooLarge             Code = "too-large"             // 413: body over the limit
@@ -33,7 +35,14 @@ type Error struct {
 	Code       Code
 	Detail     string
 	RetryAfter time.Duration // when to try again; 0: unsaid
+	Elsewhere  *Elsewhere    // of CodeElsewhere and CodeFallback
 	Err        error
+}
+
+// Elsewhere is where a request is answered that is not answered here.
+type Elsewhere struct {
+	Node string // id; "" for this one
+	URL  string
 }
 
 // Error implements error.

@@ -11,6 +11,7 @@ type Grant struct {
 	Watch    bool
 	Chat     bool // may write in the chat
 	Moderate bool
+	Tier     int       // of a stream that is published with it; 0, the lowest, is the first to give way
 	Expires  time.Time // zero: never
 }
 
@@ -23,6 +24,10 @@ func (g Grant) MayPublish(stream string) bool { return g.Publish && g.covers(str
 func (g Grant) MayWatch(stream string) bool {
 	return (g.Watch || g.Moderate) && g.covers(stream)
 }
+
+// MayOperate reports whether the grant allows operating the nodes: it is one to
+// moderate every stream.
+func (g Grant) MayOperate() bool { return g.Moderate && g.Stream == "" }
 
 // MayModerate reports whether the grant allows moderating stream.
 func (g Grant) MayModerate(stream string) bool { return g.Moderate && g.covers(stream) }

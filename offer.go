@@ -9,4 +9,5 @@ type Offer struct {
 	Grant  Grant
 	SDP    string
 	Remote netip.Addr // the caller's address, for limits
+	Placed bool       // another node has sent the caller here
 }

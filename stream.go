@@ -41,6 +41,7 @@ type Stream struct {
 	Layers    []Layer     `json:"layers"` // video, best first
 	Audio     *Audio      `json:"audio,omitempty"`
 	Viewers   int         `json:"viewers"`           // on all nodes
+	Tier      int         `json:"tier"`              // how dear it is when nodes are overloaded; 0: the first to give way
 	Relayed   bool        `json:"relayed,omitempty"` // the publisher is on another node
 }
 

@@ -152,6 +152,10 @@ func testPublisherMoves(t *testing.T, built *cluster) {
 		if err := p.Close(); err != nil {
 			t.Fatal(err)
 		}
+		// Until then a publisher is sent to where the stream was.
+		within(t, 5*time.Second, "the lease is released", func() bool {
+			return status(t, next.url+"/api/v1/streams/demo/nodes") == http.StatusNotFound
+		})
 		began := time.Now()
 		p = publishAgain(t, client.PublisherConfig{URL: next.url + "/whip/demo", Clip: clip, KeyframesOnRequest: true}, 50*time.Millisecond)
 		for i, v := range all {

@@ -45,8 +45,9 @@ type menu struct {
 	layers []choice.Layer // of the same index
 	audio  *layer
 
-	from   *Publisher
-	choice bool // there is something to choose, or will be
+	from    *Publisher
+	choice  bool // there is something to choose, or will be
+	ceiling int  // most lines of a picture; 0: any
 }
 
 // dish is a layer, or one operating point of it.
@@ -83,6 +84,7 @@ func (c *menu) read(src *sources, now int64) {
 		c.from, c.choice = src.publisher, false
 	}
 	c.choice = c.choice || src.layered || len(c.dishes) > 1
+	c.ceiling = src.publisher.ceiling(c.layers)
 }
 
 // measure follows the path of a viewer while there is something to choose. Until
@@ -131,7 +133,7 @@ func (m *member) choose(c *menu, now int64) {
 	}
 	facts := choice.Facts{
 		Now: time.Duration(now), Layers: c.layers,
-		Limits: m.limits(),
+		Limits: under(c.ceiling, m.limits(), c.layers),
 	}
 	var path estimate.State
 	if m.estimate != nil {

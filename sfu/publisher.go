@@ -31,6 +31,7 @@ type Publisher struct {
 	gone   bool      // it has ended; guarded by stream.mu
 	offset ntpOffset // shared by the clocks of all layers
 	relay  *Relay    // that this is; nil for a real publisher
+	tier   int       // of its grant
 
 	requests chan *layer // for keyframes
 	repairs  chan repair
@@ -49,7 +50,7 @@ func newPublisher(ctx context.Context, st *stream, o sluice.Offer) (*Publisher, 
 	if err != nil {
 		return nil, err
 	}
-	p := &Publisher{session: ses, stream: st, requests: make(chan *layer, maxLayers), repairs: make(chan repair, maxLayers)}
+	p := &Publisher{session: ses, stream: st, tier: o.Grant.Tier, requests: make(chan *layer, maxLayers), repairs: make(chan repair, maxLayers)}
 	ses.pc.OnTrack(p.track)
 	ses.ended = p.end
 	if err := ses.accept(ctx); err != nil {

@@ -382,10 +382,10 @@ func (st *stream) snapshot() (sluice.Stream, <-chan struct{}) {
 	out.State, out.Since, out.Viewers = st.state, st.since, st.audience()
 	if p := st.publisher; p != nil && p.relay != nil {
 		told := p.relay.told.Load()
-		out.Relayed, out.Publisher = true, told.Publisher
+		out.Relayed, out.Publisher, out.Tier = true, told.Publisher, told.Tier
 		out.Viewers += told.Viewers
 	} else if p != nil {
-		out.Publisher = &sluice.Publisher{ID: p.id, Identity: p.identity, Since: p.since}
+		out.Publisher, out.Tier = &sluice.Publisher{ID: p.id, Identity: p.identity, Since: p.since}, p.tier
 	}
 	return out, st.changed
 }

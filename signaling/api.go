@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"reflect"
 	"strings"
 
@@ -35,7 +36,12 @@ type Authorizer interface {
 type API struct {
 	Streams Streams
 	Auth    Authorizer
-	Version string // of the server, for the OpenAPI document
+	Version string    // of the server, for the OpenAPI document
+	Cluster *Registry // nil: nothing is said of nodes
+
+	// Avoid notes that a node cannot be reached from an address, and returns the
+	// WHEP endpoint of another one that has room, "" for none. It may be nil.
+	Avoid func(ctx context.Context, from netip.Addr, node sluice.Node, stream string) string
 
 	// Refused counts a refused token and returns the error to answer with: cause,
 	// or that the caller has been refused too often. It may be nil.
@@ -65,6 +71,10 @@ func (a API) Routes(engine *gin.Engine) error {
 	register(api, "list-viewers", "/streams/{stream}/viewers", "List viewers of a stream", a.listViewers)
 	register(api, "get-viewer", "/streams/{stream}/viewers/{id}", "One viewer of a stream", a.getViewer)
 
+	if a.Cluster != nil {
+		a.nodeRoutes(api)
+	}
+
 	schemas := api.OpenAPI().Components.Schemas.Map()
 	delete(schemas, "ErrorModel") // the library's own error form, which we do not use
 	delete(schemas, "ErrorDetail")
@@ -80,16 +90,23 @@ func (a API) Routes(engine *gin.Engine) error {
 	return nil
 }
 
-// register adds one GET. Parameters are checked by the handlers, not by the
-// library, whose refusals have another form than ours.
+// register adds one GET.
 func register[I, O any](api huma.API, id, path, summary string, handler func(context.Context, *I) (*O, error)) {
+	registerAs(api, http.MethodGet, id, path, summary, handler)
+}
+
+// registerAs adds one operation. Parameters are checked by the handlers, not by the
+// library, whose refusals have another form than ours.
+func registerAs[I, O any](api huma.API, method, id, path, summary string, handler func(context.Context, *I) (*O, error)) {
 	huma.Register(api, huma.Operation{
 		OperationID:        id,
-		Method:             http.MethodGet,
+		Method:             method,
+		MaxBodyBytes:       4096,
 		Path:               APIPrefix + path,
 		Summary:            summary,
 		Security:           []map[string][]string{{"bearer": {}}, {}},
 		SkipValidateParams: true,
+		SkipValidateBody:   true,
 		Responses: map[string]*huma.Response{
 			"default": {
 				Description: "Problem details",
@@ -107,7 +124,10 @@ func register[I, O any](api huma.API, id, path, summary string, handler func(con
 	})
 }
 
-type grantKey struct{}
+type (
+	grantKey  struct{}
+	remoteKey struct{}
+)
 
 func grantOf(ctx context.Context) sluice.Grant {
 	g, _ := ctx.Value(grantKey{}).(sluice.Grant)
@@ -131,7 +151,11 @@ func (a API) authorize(ctx huma.Context, next func(huma.Context)) {
 		problem.Write(c.Writer, c.Request, err)
 		return
 	}
-	next(huma.WithValue(ctx, grantKey{}, grant))
+	remote, err := netip.ParseAddr(c.ClientIP())
+	if err != nil {
+		remote = netip.Addr{} // a connection without an address, as in tests
+	}
+	next(huma.WithValue(huma.WithValue(ctx, grantKey{}, grant), remoteKey{}, remote))
 }
 
 // bearerOf returns the token of an Authorization header (RFC 6750), "" for none.

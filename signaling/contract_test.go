@@ -2,8 +2,10 @@ package signaling_test
 
 import (
 	"context"
+	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -229,39 +231,124 @@ func TestClose(t *testing.T) {
 	})
 }
 
-func TestNodeRecord(t *testing.T) {
+func TestNodeRecord(t *testing.T) { onBoth(t, nodeRecord) }
+
+func nodeRecord(t *testing.T, url string) {
+	var state atomic.Pointer[sluice.NodeState]
+	set := func(s sluice.NodeState) { state.Store(&s) }
+	set(sluice.NodeServing)
+	want := sluice.Node{
+		ID: "n-1", Region: "eu", URL: "https://n1.example:8443", Media: "192.0.2.1:8189", Roles: []string{"all"}, Version: "v1",
+		State: sluice.NodeServing, Step: sluice.StepCapLow, CPUs: 4,
+		Load:     sluice.NodeLoad{CPU: .25, Mbps: 80, Streams: 3, Publishers: 2, Viewers: 50, Relays: 1},
+		Capacity: sluice.Capacity{Viewers: 100, Mbps: 1000},
+	}
+	r, err := signaling.NewRegistry(connect(t, url), signaling.Config{
+		NodeID: "n-1", Region: "eu", URL: "https://n1.example:8443", LeaseTTL: leaseTTL,
+		Describe: func(n *sluice.Node) {
+			*n = want
+			n.State = *state.Load()
+		},
+	}, discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	other := registry(t, connect(t, url), "n-2")
+	var n sluice.Node
+	record := func() bool {
+		nodes, err := other.Nodes(t.Context())
+		if err != nil || len(nodes) != 2 {
+			return false
+		}
+		n = nodes[0]
+		return true
+	}
+	eventually(t, "the record is there", record)
+	if n.Uptime < 0 || n.Started.IsZero() || n.Age < 0 || n.Age > leaseTTL.Seconds() {
+		t.Errorf("clocks of %+v", n)
+	}
+	n.Uptime, n.Started, n.Age = 0, time.Time{}, 0
+	if !reflect.DeepEqual(n, want) {
+		t.Errorf("record %+v, want %+v", n, want)
+	}
+	set(sluice.NodeDraining)
+	r.Beat()
+	eventually(t, "the record says draining", func() bool { return record() && n.State == sluice.NodeDraining })
+	if one, err := other.FindNode(t.Context(), "n-1"); err != nil || one.Region != "eu" || one.State != sluice.NodeDraining {
+		t.Errorf("one node: %+v, %v", one, err)
+	}
+	if here, err := other.NodesIn(t.Context(), "eu"); err != nil || len(here) != 1 {
+		t.Errorf("nodes of the region: %+v, %v", here, err)
+	}
+	if some, err := other.SomeNodesIn(t.Context(), "eu", 5); err != nil || len(some) != 1 {
+		t.Errorf("some nodes of the region: %+v, %v", some, err)
+	}
+	_, err = other.FindNode(t.Context(), "n-3")
+	wantCode(t, err, sluice.CodeNotFound)
+	_, err = other.FindNode(t.Context(), "{a b}")
+	wantCode(t, err, sluice.CodeNotFound)
+	eventually(t, "the regions are counted", func() bool {
+		all := other.Census()
+		return all["eu"].Nodes == 1 && all["eu"].Load.Viewers == 50 && all["eu"].Capacity.Mbps == 1000 && all["default"].Nodes == 1
+	})
+}
+
+func TestOrders(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
-		client := connect(t, url)
-		load := signaling.Load{Streams: 3, Viewers: 50}
-		r, err := signaling.NewRegistry(client, signaling.Config{
-			NodeID: "n-1", Region: "eu", URL: "https://n1.example:8443", LeaseTTL: leaseTTL,
-			Load: func() signaling.Load { return load },
+		orders := make(chan signaling.Order, 4)
+		a, err := signaling.NewRegistry(connect(t, url), signaling.Config{
+			NodeID: "a", LeaseTTL: leaseTTL, Order: func(o signaling.Order) { orders <- o },
 		}, discard())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() {
-			if err := r.Close(context.Background()); err != nil {
-				t.Error(err)
+		b := registry(t, connect(t, url), "b")
+		for _, o := range []signaling.Order{{Drain: true, Over: 5 * time.Second}, {}, {Drain: true}} {
+			if err := b.Give(t.Context(), "a", o); err != nil {
+				t.Fatal(err)
 			}
-		}()
-		var n signaling.Node
-		record := func() bool {
-			nodes, err := r.Nodes(t.Context())
-			if err != nil || len(nodes) != 1 {
-				return false
+			select {
+			case got := <-orders:
+				if got != o {
+					t.Errorf("order %+v, want %+v", got, o)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatalf("the order %+v did not arrive", o)
 			}
-			n = nodes[0]
-			return true
 		}
-		eventually(t, "the record is there", record)
-		if n.ID != "n-1" || n.Region != "eu" || n.URL != "https://n1.example:8443" || n.Load != load || n.Draining || n.CPUs < 1 {
-			t.Errorf("record %+v", n)
+		if err := a.Close(context.Background()); err != nil {
+			t.Fatal(err)
 		}
-		r.SetDraining(true)
-		eventually(t, "the record says draining", func() bool { return record() && n.Draining })
-		r.SetDraining(false)
-		eventually(t, "and takes it back", func() bool { return record() && !n.Draining })
+		if len(orders) != 0 {
+			t.Error("an order came twice")
+		}
+	})
+}
+
+// A stream is taken from the node that hands it over, and from no other.
+func TestTakeover(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		client := connect(t, url)
+		a, b := registry(t, client, "a"), registry(t, client, "b")
+		former := acquire(t, a, "demo")
+		_, err := b.AcquireFrom(t.Context(), "demo", "c")
+		wantCode(t, err, sluice.CodeStreamBusy)
+		next, err := b.AcquireFrom(t.Context(), "demo", "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if next.Generation() <= former.Generation() {
+			t.Errorf("generation %d after %d", next.Generation(), former.Generation())
+		}
+		eventually(t, "the former owner has lost it", func() bool { return isLost(former) })
+		if isLost(next) {
+			t.Error("the new owner has lost it too")
+		}
 	})
 }
 

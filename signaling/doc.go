@@ -14,9 +14,19 @@
 //
 // The part in braces is the Redis Cluster hash tag: a stream's keys share a slot.
 //
-//	sluice:nodes             set     ids of nodes; no expiry, readers remove the dead
-//	sluice:node:{<id>}       hash    record (livekit.Node), url; expires after 2 lease
-//	                                 times; written by that node at each heartbeat
+//	sluice:nodes:{<region>}  hash    by node id: time of the heartbeat on Redis's clock, and
+//	                                 the record (sluice.Node) as JSON; readers remove what
+//	                                 is older than 2 lease times; expires an hour after
+//	                                 the last heartbeat; written by each node of the region
+//	sluice:regions           set     names of regions; no expiry; written by every node
+//	sluice:node:{<id>}       hash    region, url; expires after 2 lease times; written by
+//	                                 that node at each heartbeat
+//	sluice:order:{<id>}      string  what an operator asks of the node; expires after 30 s;
+//	                                 written by the node that was told, taken by that node
+//	sluice:census            hash    by region: when, and its Census as JSON; expires after
+//	                                 an hour; written by one node of each region
+//	sluice:turn:{<region>}   string  the node that counts the region now; expires after two
+//	                                 heartbeats; written by the first that comes
 //	sluice:{<stream>}:lease  hash    owner (node id), gen; expires after the lease time;
 //	                                 written by the node that holds the stream
 //	sluice:{<stream>}:gen    string  the last generation given out; expires after a
@@ -38,4 +48,13 @@
 // keeps its lease; when Redis comes back without it, the holder writes it again
 // under its old generation. The lease is lost only when Redis knows a newer
 // holder.
+//
+// # When Redis is away
+//
+// No exchange takes longer than half a second. The first one without an answer
+// opens the breaker: callers are refused at once until a heartbeat succeeds. Of a
+// Redis Cluster only the heartbeat opens it, when no part of it answers; as long
+// as one does, the leases that are there are renewed, and the others are left as
+// they are. A heartbeat writes everything anew, so that an emptied or failed-over
+// Redis is complete again after one.
 package signaling

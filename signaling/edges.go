@@ -58,10 +58,7 @@ return out
 // SetURL says where others reach this node, once that is known.
 func (r *Registry) SetURL(url string) {
 	r.url.Store(&url)
-	select {
-	case r.kick <- struct{}{}:
-	default: // a heartbeat is asked for already
-	}
+	r.Beat()
 }
 
 // Announce says that this node has a stream. It holds for EdgeTTL. The node's

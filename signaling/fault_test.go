@@ -151,8 +151,11 @@ func TestSpoiledKey(t *testing.T) {
 		_, err := client.TxPipelined(t.Context(), func(p redis.Pipeliner) error {
 			p.Del(t.Context(), "sluice:{spoiled}:lease")
 			p.Set(t.Context(), "sluice:{spoiled}:lease", "x", 0)
-			p.HSet(t.Context(), "sluice:node:{x}", "record", "\xff")
-			p.SAdd(t.Context(), "sluice:nodes", "x")
+			p.HSet(t.Context(), "sluice:nodes:{default}", "x", "\xff", "y", "99999999999999999999 {}")
+			p.SAdd(t.Context(), "sluice:regions", "spoiled", "{}")
+			p.Set(t.Context(), "sluice:nodes:{spoiled}", "x", 0)
+			p.Del(t.Context(), "sluice:order:{a}")
+			p.HSet(t.Context(), "sluice:order:{a}", "x", "y")
 			return nil
 		})
 		if err != nil {

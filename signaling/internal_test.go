@@ -1,26 +1,54 @@
 package signaling
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
+
+	"github.com/sluice-live/sluice"
 )
 
 func FuzzDecodeNode(f *testing.F) {
-	fields, err := encodeNode(Node{ID: "a", Region: "eu", URL: "https://a", CPUs: 2, Load: Load{1, 2}, Started: time.Unix(1, 0), Seen: time.Unix(2, 0)})
+	record, err := json.Marshal(Node{ID: "a", Region: "eu", URL: "https://a", Roles: []string{"all"}, Step: sluice.StepHLS, CPUs: 2, Started: time.Unix(1, 0)})
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add("a", string(fields[1].([]byte)), "https://a")
-	f.Add("", "", "")
-	f.Add("a", "\n\x01a", "")
-	f.Add("a b", "\n\x03a b\x22\x00", "")
-	f.Fuzz(func(t *testing.T, id, record, url string) {
-		n, err := decodeNode(id, map[string]string{"record": record, "url": url})
+	f.Add("5", string(record))
+	f.Add("", "")
+	f.Add("-1", `{"id":"a b"}`)
+	f.Add("1", `{"id":"a","overload":"later","load":{"cpu":1e308}}`)
+	f.Fuzz(func(t *testing.T, age, record string) {
+		n, err := decodeNode(age, record)
 		if err != nil {
 			return
 		}
-		if n.ID != id || checkNodeID(n.ID) != nil {
-			t.Errorf("node %q has the id %q", id, n.ID)
+		if checkNodeID(n.ID) != nil || n.Age < 0 || n.Step < sluice.StepNone || n.Step > sluice.StepRefuse || n.Roles == nil {
+			t.Errorf("node %+v", n)
+		}
+	})
+}
+
+func FuzzReadCensus(f *testing.F) {
+	f.Add("eu", `1000 {"nodes":2,"load":{"viewers":7}}`)
+	f.Add("", "")
+	f.Add("eu", "99999999999999999999 {}")
+	f.Fuzz(func(t *testing.T, region, row string) {
+		for name := range readCensus(map[string]string{region: row}, time.UnixMilli(1500), time.Second) {
+			if name != region {
+				t.Errorf("region %q became %q", region, name)
+			}
+		}
+	})
+}
+
+func FuzzParseOrder(f *testing.F) {
+	f.Add("serve")
+	f.Add("60000")
+	f.Add("-1")
+	f.Fuzz(func(t *testing.T, text string) {
+		o, ok := parseOrder(text)
+		if ok && (o.Over < 0 || !o.Drain && text != "serve") {
+			t.Errorf("%q is the order %+v", text, o)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package signaling
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -19,11 +20,12 @@ type Lease struct {
 	stream     string
 	generation uint64
 	lost       chan struct{}
-	lose       func() // closes lost, once
+	lose       func()    // closes lost, once
+	counted    time.Time // when the counter's expiry was last put off; of the heartbeat
 }
 
 func newLease(r *Registry, stream string, generation uint64) *Lease {
-	l := &Lease{registry: r, stream: stream, generation: generation, lost: make(chan struct{})}
+	l := &Lease{registry: r, stream: stream, generation: generation, lost: make(chan struct{}), counted: time.Now()}
 	l.lose = sync.OnceFunc(func() { close(l.lost) })
 	return l
 }
@@ -63,12 +65,18 @@ type Owner struct {
 // A node that acquires what it holds already gets a new generation, and its
 // former lease is lost: so a publisher replaces its own dead session.
 func (r *Registry) Acquire(ctx context.Context, stream string) (*Lease, error) {
+	return r.AcquireFrom(ctx, stream, "")
+}
+
+// AcquireFrom is Acquire, but also takes the stream from one other node, which
+// thereby loses it: a node that drains hands its streams over so.
+func (r *Registry) AcquireFrom(ctx context.Context, stream, owner string) (*Lease, error) {
 	if err := sluice.CheckStreamName(stream); err != nil {
 		return nil, err
 	}
 	var v verdict
 	err := r.call(ctx, "acquire lease", func(ctx context.Context) (err error) {
-		v, err = readVerdict(r.acquireScript.Run(ctx, r.client, leaseKeys(stream), r.cfg.NodeID, r.cfg.LeaseTTL.Milliseconds(), genTTL.Milliseconds()))
+		v, err = readVerdict(r.acquireScript.Run(ctx, r.client, leaseKeys(stream), r.cfg.NodeID, r.cfg.LeaseTTL.Milliseconds(), genTTL.Milliseconds(), owner))
 		return err
 	})
 	if err != nil {
@@ -160,24 +168,31 @@ func (r *Registry) releaseArgs(l *Lease) []any {
 	return []any{r.cfg.NodeID, l.generation, genTTL.Milliseconds()}
 }
 
-// renew extends some leases in one exchange and ends those that others took.
-// Plain commands do for a lease that stands; only one that does not needs the
-// script. Should another node take the lease between the commands, its own time
-// is extended once, which harms nobody.
+// renew extends some leases in one exchange, two commands for each, and ends
+// those that others took. Plain commands do for a lease that stands; only one that
+// does not needs the script. Should another node take the lease between the
+// commands, its own time is extended once, which harms nobody.
+//
+// Of a Redis Cluster, some may not answer: their leases are left as they are.
 func (r *Registry) renew(ctx context.Context, leases []*Lease) error {
 	held := make([]*redis.SliceCmd, len(leases))
-	extended := make([][2]*redis.BoolCmd, len(leases))
+	extended := make([]*redis.BoolCmd, len(leases))
+	now := time.Now()
 	err := r.try(ctx, "renew leases", func(ctx context.Context) error {
 		_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for i, l := range leases {
 				keys := leaseKeys(l.stream)
 				held[i] = p.HMGet(ctx, keys[0], "owner", "gen")
-				extended[i] = [2]*redis.BoolCmd{p.PExpire(ctx, keys[0], r.cfg.LeaseTTL), p.PExpire(ctx, keys[1], genTTL)}
+				extended[i] = p.PExpire(ctx, keys[0], r.cfg.LeaseTTL)
+				if now.Sub(l.counted) > genTTL/8 {
+					p.PExpire(ctx, keys[1], genTTL)
+					l.counted = now
+				}
 			}
 			return nil
 		})
-		if answered(err) {
-			return nil // one key is spoiled; the others count
+		if slices.ContainsFunc(held, func(c *redis.SliceCmd) bool { return c.Err() == nil || answered(c.Err()) }) {
+			return nil // one key is spoiled, or in a part that is away; the others count
 		}
 		return err
 	})
@@ -185,10 +200,13 @@ func (r *Registry) renew(ctx context.Context, leases []*Lease) error {
 		return err
 	}
 	for i, l := range leases {
-		if extended[i][0].Val() && extended[i][1].Val() && l.is(held[i].Val()) {
+		if err := held[i].Err(); err != nil && !answered(err) {
 			continue
 		}
-		if err := r.settle(ctx, l); err != nil {
+		if extended[i].Val() && l.is(held[i].Val()) {
+			continue
+		}
+		if err := r.settle(ctx, l); err != nil && !r.sharded {
 			return err
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/redis/go-redis/v9"
 
@@ -25,11 +24,14 @@ const batch = 100
 // Config configures a Registry.
 type Config struct {
 	NodeID string // 1 to 64 of [A-Za-z0-9._-], unique in the cluster
-	Region string
-	URL    string // where other nodes and clients reach this one; "" on a node alone
-	// Load reports what the node carries now. It is called at each heartbeat,
-	// must not block and may be nil.
-	Load func() Load
+	Region string // where it is, of the same characters; "": "default"
+	URL    string // where other nodes and clients reach this one; see SetURL
+	// Describe fills in what the node says of itself beside ID, Region, URL and
+	// clocks. It is called at each heartbeat, must not block and may be nil.
+	Describe func(*Node)
+	// Order takes what operators ask of this node through Redis. It is called by
+	// the heartbeat, must not block and may be nil.
+	Order func(Order)
 	// LeaseTTL is how long a lease lasts without renewal; a node's record lasts
 	// twice as long, and both are renewed three times per LeaseTTL.
 	// 0: DefaultLeaseTTL; at least 30 ms.
@@ -41,8 +43,8 @@ func (c Config) Validate() error {
 	if err := checkNodeID(c.NodeID); err != nil {
 		return err
 	}
-	if !utf8.ValidString(c.Region) {
-		return fmt.Errorf("signaling: region %q is not UTF-8", c.Region)
+	if c.Region != "" && checkNodeID(c.Region) != nil {
+		return fmt.Errorf("signaling: region %q is not 1 to 64 letters, digits, '.', '_' and '-'", c.Region)
 	}
 	if c.LeaseTTL != 0 && c.LeaseTTL < 30*time.Millisecond {
 		return fmt.Errorf("signaling: lease time %s is under 30ms", c.LeaseTTL)
@@ -60,10 +62,12 @@ type Registry struct {
 	releaseScript *redis.Script
 	started       time.Time
 
-	url      atomic.Pointer[string]
-	draining atomic.Bool
-	losses   atomic.Uint64
-	failure  atomic.Pointer[error] // why Redis is away; nil while it answers
+	sharded bool // one part of Redis may be away while the others answer
+
+	url     atomic.Pointer[string]
+	losses  atomic.Uint64
+	census  atomic.Pointer[map[string]Census]
+	failure atomic.Pointer[error] // why Redis is away; nil while it answers
 
 	kick   chan struct{} // asks for a heartbeat now
 	cancel context.CancelFunc
@@ -83,8 +87,14 @@ func NewRegistry(client redis.UniversalClient, cfg Config, log *slog.Logger) (*R
 	if cfg.LeaseTTL == 0 {
 		cfg.LeaseTTL = DefaultLeaseTTL
 	}
-	if cfg.Load == nil {
-		cfg.Load = func() Load { return Load{} }
+	if cfg.Region == "" {
+		cfg.Region = "default"
+	}
+	if cfg.Describe == nil {
+		cfg.Describe = func(*Node) {}
+	}
+	if cfg.Order == nil {
+		cfg.Order = func(Order) {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Registry{
@@ -100,7 +110,9 @@ func NewRegistry(client redis.UniversalClient, cfg Config, log *slog.Logger) (*R
 		done:          make(chan struct{}),
 		leases:        map[string]*Lease{},
 	}
+	_, r.sharded = client.(*redis.ClusterClient)
 	r.url.Store(&cfg.URL)
+	r.census.Store(&map[string]Census{})
 	go r.run(ctx)
 	return r, nil
 }
@@ -123,20 +135,35 @@ func (r *Registry) run(ctx context.Context) {
 // heartbeat writes the node's record and renews its leases. It runs whether or
 // not Redis answered the last time, and so finds out when Redis is back.
 func (r *Registry) heartbeat(ctx context.Context) {
-	if err := r.writeNode(ctx); err != nil {
-		if ctx.Err() == nil {
-			r.away(err)
-		}
-		return
+	err := r.writeNode(ctx)
+	if err == nil || r.sharded { // the leases may be where Redis does answer
+		err = r.renewAll(ctx, err)
 	}
-	for some := range slices.Chunk(r.held(), batch) {
-		if err := r.renew(ctx, some); err != nil {
-			return
-		}
-	}
-	if r.failure.Swap(nil) != nil {
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		r.away(err)
+	case r.failure.Swap(nil) != nil:
 		r.log.Info("redis is back")
+		fallthrough
+	default:
+		r.count(ctx)
 	}
+}
+
+// renewAll renews every lease. former is the error of the exchange before: the
+// answer is nil when one of them all succeeded.
+func (r *Registry) renewAll(ctx context.Context, former error) error {
+	for some := range slices.Chunk(r.held(), batch) {
+		err := r.renew(ctx, some)
+		if err != nil && (former != nil || !r.sharded) {
+			return err
+		}
+		if err == nil {
+			former = nil
+		}
+	}
+	return former
 }
 
 // Err returns why Redis is away, nil while it answers. Running streams do not
@@ -158,9 +185,8 @@ func (r *Registry) Leases() int {
 // LeaseLosses returns how many leases other nodes have taken from this one.
 func (r *Registry) LeaseLosses() uint64 { return r.losses.Load() }
 
-// SetDraining tells the other nodes whether this one takes new work.
-func (r *Registry) SetDraining(draining bool) {
-	r.draining.Store(draining)
+// Beat asks for a heartbeat now, because what the node says of itself has changed.
+func (r *Registry) Beat() {
 	select {
 	case r.kick <- struct{}{}:
 	default: // one is asked for already
@@ -190,7 +216,7 @@ func (r *Registry) Close(ctx context.Context) error {
 				p.Eval(ctx, releaseLua, leaseKeys(l.stream), r.releaseArgs(l)...)
 			}
 			p.Del(ctx, nodeKey(r.cfg.NodeID))
-			p.SRem(ctx, nodesKey, r.cfg.NodeID)
+			p.HDel(ctx, regionKey(r.cfg.Region), r.cfg.NodeID)
 			return nil
 		})
 		return err
@@ -198,8 +224,9 @@ func (r *Registry) Close(ctx context.Context) error {
 }
 
 // call runs f against Redis unless Redis is known to be away: then it fails at
-// once instead of making every caller wait. The heartbeat finds out when it is
-// back.
+// once instead of making every caller wait. One call without an answer is enough
+// for that; of a Redis Cluster, a heartbeat that no part of it has answered. The
+// heartbeat also finds out when Redis is back.
 func (r *Registry) call(ctx context.Context, what string, f func(context.Context) error) error {
 	if err := r.Err(); err != nil {
 		return unavailable(what, err)
@@ -216,7 +243,7 @@ func (r *Registry) try(ctx context.Context, what string, f func(context.Context)
 		return nil
 	case ctx.Err() != nil: // the caller gave up: no news about Redis
 		return fmt.Errorf("%s: %w", what, err)
-	case !answered(err):
+	case !answered(err) && !r.sharded:
 		r.away(err)
 	}
 	return unavailable(what, err)

@@ -13,18 +13,15 @@ func leaseKeys(stream string) []string {
 	return []string{"sluice:{" + stream + "}:lease", "sluice:{" + stream + "}:gen"}
 }
 
-func nodeKey(id string) string { return "sluice:node:{" + id + "}" }
-
-const nodesKey = "sluice:nodes"
-
 // The scripts answer {1, owner, generation} when the caller holds the lease
 // afterwards, else {0, owner, generation, milliseconds left} of the one who does.
 // Numbers travel as strings: a Lua number would be cut to an integer reply.
 
-// acquireLua: KEYS lease, gen; ARGV owner, lease ms, counter ms.
+// acquireLua: KEYS lease, gen; ARGV owner, lease ms, counter ms, the other owner
+// that it may be taken from.
 const acquireLua = `
 local held = redis.call('HMGET', KEYS[1], 'owner', 'gen')
-if held[1] and held[1] ~= ARGV[1] then
+if held[1] and held[1] ~= ARGV[1] and held[1] ~= ARGV[4] then
   return {'0', held[1], held[2], tostring(redis.call('PTTL', KEYS[1]))}
 end
 local now = redis.call('TIME')

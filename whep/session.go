@@ -34,6 +34,13 @@ func (s *session) reconnect(url string) {
 	s.call = reconnectCall{count: s.call.count + 1, url: url, newer: make(chan struct{})}
 }
 
+// listens reports whether the player has asked for reconnect events.
+func (s *session) listens() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.streams, func(es *eventStream) bool { return es.types&eventReconnect != 0 })
+}
+
 func (s *session) reconnectCall() reconnectCall {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -3,6 +3,7 @@ package whep
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"path"
 	"strings"
@@ -144,6 +145,40 @@ func (h *Handler) Close() {
 func (h *Handler) Reconnect(url string) {
 	for _, e := range h.endpoint.Sessions() {
 		e.Session.reconnect(url)
+	}
+}
+
+// Leave tells the players of all sessions, one after the other over that time,
+// that they should go to the URL that to gives for a stream, "" for where they
+// are. A session whose player does not listen to reconnect events is closed
+// instead. It returns when all have been told, or when ctx ends.
+func (h *Handler) Leave(ctx context.Context, over time.Duration, to func(stream string) string) {
+	sessions := h.endpoint.Sessions()
+	rand.Shuffle(len(sessions), func(i, j int) { sessions[i], sessions[j] = sessions[j], sessions[i] })
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for _, e := range sessions {
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return
+		}
+		if e.Session.listens() {
+			e.Session.reconnect(to(e.Stream))
+		} else {
+			e.Session.Close("the node hands its viewers over")
+		}
+		pause.Reset(over / time.Duration(len(sessions)))
+	}
+}
+
+// Sessions returns how many there are.
+func (h *Handler) Sessions() int { return len(h.endpoint.Sessions()) }
+
+// CloseSessions ends all sessions.
+func (h *Handler) CloseSessions(reason string) {
+	for _, e := range h.endpoint.Sessions() {
+		e.Session.Close(reason)
 	}
 }
 

@@ -58,6 +58,13 @@ func New(d Deps, c Config) (*Handler, error) {
 // session. It is idempotent.
 func (h *Handler) Close() { h.endpoint.Close() }
 
+// CloseSessions ends all sessions.
+func (h *Handler) CloseSessions(reason string) {
+	for _, e := range h.endpoint.Sessions() {
+		e.Session.Close(reason)
+	}
+}
+
 // Unnamed serves the endpoint whose stream the caller's token names.
 func (h *Handler) Unnamed(w http.ResponseWriter, r *http.Request) {
 	h.endpoint.ServeEndpoint(w, r, "", false)

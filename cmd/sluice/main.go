@@ -27,6 +27,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.`
 type root struct {
 	Serve   ServeCmd   `cmd:"" help:"Run one node."`
 	Token   TokenCmd   `cmd:"" help:"Make tokens."`
+	Node    NodeCmd    `cmd:"" help:"List, drain and undrain the nodes of a cluster."`
 	Publish PublishCmd `cmd:"" help:"Publish a clip to a WHIP endpoint."`
 	Watch   WatchCmd   `cmd:"" help:"Watch a WHEP endpoint and print statistics."`
 	Load    LoadCmd    `cmd:"" help:"Put load on a server and report what arrives."`
@@ -49,7 +50,7 @@ func main() {
 
 // run executes one command line and returns its exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	commands := root{Serve: newServeCmd(), Token: newTokenCmd()}
+	commands := root{Serve: newServeCmd(), Token: newTokenCmd(), Node: newNodeCmd()}
 	exited := -1
 	parser, err := kong.New(&commands,
 		kong.Name("sluice"),

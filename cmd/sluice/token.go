@@ -31,6 +31,7 @@ type TokenCreateCmd struct {
 	Moderate bool          `help:"May moderate, and see the stream's viewers."`
 	Identity string        `placeholder:"ID" help:"Stable id of the holder."`
 	Name     string        `placeholder:"TEXT" help:"Display name of the holder."`
+	Tier     int           `default:"0" help:"Tier of what is published with it, 0 to 9: the lowest gives way first when nodes are overloaded."`
 	TTL      time.Duration `default:"2h" help:"How long the token is valid."`
 }
 
@@ -60,7 +61,7 @@ func (c *TokenCreateCmd) Run(out io.Writer) error {
 	key := slices.Sorted(maps.Keys(keys))[0]
 	grant := sluice.Grant{
 		Identity: c.Identity, Name: c.Name, Stream: c.Stream,
-		Publish: c.Publish, Watch: c.Watch, Moderate: c.Moderate, Chat: true,
+		Publish: c.Publish, Watch: c.Watch, Moderate: c.Moderate, Chat: true, Tier: c.Tier,
 	}
 	token, err := auth.Mint(key, string(keys[key]), grant, c.TTL)
 	if err != nil {

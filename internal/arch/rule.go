@@ -92,6 +92,7 @@ func owned() []ownership {
 		{"github.com/Eyevinn/mp4ff", []string{"recorder", "internal/client"}},
 		{"github.com/bluenviron/mediacommon", []string{"recorder", "sfu", "internal/client"}},
 		{"database/sql", []string{"internal/catalog"}},
+		{"github.com/zeebo/xxh3", []string{"internal/placement"}},
 		{"modernc.org/sqlite", []string{"internal/catalog"}},
 		{"github.com/jackc/pgx", []string{"internal/catalog"}},
 		{"github.com/uptrace/bun", []string{"internal/catalog"}},

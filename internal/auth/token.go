@@ -20,8 +20,12 @@ import (
 type claims struct {
 	jwt.RegisteredClaims
 	Name  string             `json:"name,omitempty"`
+	Tier  int                `json:"tier,omitempty"` // our own: LiveKit's servers skip it
 	Video *lkauth.VideoGrant `json:"video,omitempty"`
 }
+
+// maxTier is the highest tier that a token can give.
+const maxTier = 9
 
 func (a *Authorizer) verify(bearer string) (sluice.Grant, error) {
 	var c claims
@@ -75,6 +79,7 @@ func (c claims) grant() (sluice.Grant, error) {
 	g.Watch = v.RoomJoin && v.GetCanSubscribe()
 	g.Chat = v.RoomJoin && v.GetCanPublishData()
 	g.Moderate = v.RoomAdmin
+	g.Tier = min(max(c.Tier, 0), maxTier)
 	return g, nil
 }
 
@@ -112,6 +117,7 @@ func Mint(apiKey, secret string, g sluice.Grant, ttl time.Duration) (string, err
 			ExpiresAt: jwt.NewNumericDate(now.Add(ttl)),
 		},
 		Name:  g.Name,
+		Tier:  g.Tier,
 		Video: video,
 	}).SignedString([]byte(secret))
 	if err != nil {

@@ -20,10 +20,11 @@ type ingest struct{ node *Node }
 // Publish implements whip.Media.
 func (i ingest) Publish(ctx context.Context, offer sluice.Offer) (wish.Session, error) {
 	n := i.node
-	if n.draining.Load() {
-		return nil, errStopping()
+	from, err := n.placePublisher(ctx, offer)
+	if err != nil {
+		return nil, err
 	}
-	held, err := n.cluster.take(ctx, offer.Stream)
+	held, err := n.cluster.takeFrom(ctx, offer.Stream, from)
 	if err != nil {
 		return nil, err
 	}
@@ -44,8 +45,8 @@ type egress struct{ node *Node }
 
 // Watch implements whep.Media.
 func (e egress) Watch(ctx context.Context, offer sluice.Offer) (whep.Viewer, error) {
-	if e.node.draining.Load() {
-		return nil, errStopping()
+	if err := e.node.placeViewer(ctx, offer); err != nil {
+		return nil, err
 	}
 	viewer, err := e.node.media.Watch(ctx, offer)
 	if relays := e.node.relays; relays != nil && sluice.CodeOf(err) == sluice.CodeStreamOffline {

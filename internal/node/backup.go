@@ -5,6 +5,10 @@ import "math/rand/v2"
 // maxBackups is how many other nodes a player is told of.
 const maxBackups = 2
 
+// maxOthers is how many nodes of the region they are chosen from. A large region
+// is never read as a whole for this.
+const maxOthers = 16
+
 // other is a node that serves.
 type other struct {
 	url  string
@@ -14,13 +18,16 @@ type other struct {
 // readOthers learns which other nodes serve. When Redis is away those of before
 // are as good as any.
 func (r *relays) readOthers() {
-	nodes, err := r.registry.Nodes(r.ctx)
+	nodes, err := r.registry.SomeNodesIn(r.ctx, r.region, maxOthers)
+	if err == nil && len(nodes) <= maxBackups { // the region has not enough
+		nodes, err = r.registry.Nodes(r.ctx)
+	}
 	if err != nil {
 		return
 	}
 	var all []other
 	for _, n := range nodes {
-		if n.ID != r.self && n.URL != "" && !n.Draining {
+		if n.ID != r.self && n.Serves() {
 			all = append(all, other{url: n.URL, near: n.Region == r.region})
 		}
 	}

@@ -15,7 +15,12 @@ func (n *Node) Close() error {
 }
 
 func (n *Node) close() error {
+	n.drain.undo(false)
 	n.draining.Store(true)
+	n.stopping.Store(true)
+	if n.governor != nil {
+		n.governor.stop()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), n.config.Shutdown.Timeout)
 	defer cancel()
 	var errs []error
@@ -25,7 +30,7 @@ func (n *Node) close() error {
 		}
 	}
 	if n.cluster != nil && n.cluster.registry != nil {
-		n.cluster.registry.SetDraining(true)
+		n.cluster.registry.Beat()
 	}
 	if n.whep != nil {
 		step("whep", func() error {

@@ -76,16 +76,16 @@ func (n *Node) openCluster() error {
 	}
 	c.registry, err = signaling.NewRegistry(c.client, signaling.Config{
 		NodeID: c.id, Region: n.config.Node.Region, URL: n.config.HTTP.PublicURL,
-		Load: func() signaling.Load {
-			now := n.media.Counters()
-			return signaling.Load{Streams: int(now.StreamsNow), Viewers: int(now.ViewersNow)}
-		},
+		Describe: n.describe, Order: n.obey,
 	}, n.log)
 	if err != nil {
 		return err
 	}
 	if c.journal, err = signaling.NewJournal(c.client, c.id, n.log); err != nil {
 		return err
+	}
+	if c.embedded == nil {
+		n.place = newPlacer(c.id, n.config.Node.Region, c.registry)
 	}
 	return errors.Join(
 		n.metrics.CounterFunc("sluice_lease_losses_total", "Streams that another node has taken from this one.", nil,
@@ -122,6 +122,11 @@ func (c *cluster) generation(stream string) uint64 {
 
 // take claims stream for this node. The caller gives the claim back.
 func (c *cluster) take(ctx context.Context, stream string) (*claim, error) {
+	return c.takeFrom(ctx, stream, "")
+}
+
+// takeFrom is take, but takes the stream from another node if need be.
+func (c *cluster) takeFrom(ctx context.Context, stream, owner string) (*claim, error) {
 	c.mu.Lock()
 	held, ok := c.claims[stream]
 	if !ok || held.lost() {
@@ -133,7 +138,7 @@ func (c *cluster) take(ctx context.Context, stream string) (*claim, error) {
 	c.mu.Unlock()
 	if !ok {
 		// Others may wait for this answer, so it does not end with this caller.
-		held.lease, held.err = c.registry.Acquire(context.WithoutCancel(ctx), stream)
+		held.lease, held.err = c.registry.AcquireFrom(context.WithoutCancel(ctx), stream, owner)
 		close(held.ready)
 	}
 	select {

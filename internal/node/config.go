@@ -18,6 +18,8 @@ type Config struct {
 	Data     DataConfig     `koanf:"data"`
 	Auth     AuthConfig     `koanf:"auth"`
 	Node     IdentityConfig `koanf:"node"`
+	Cluster  ClusterConfig  `koanf:"cluster"`
+	Drain    DrainConfig    `koanf:"drain"`
 	Stream   StreamConfig   `koanf:"stream"`
 	Relay    RelayConfig    `koanf:"relay"`
 	Record   RecordConfig   `koanf:"record"`
@@ -96,6 +98,28 @@ type IdentityConfig struct {
 	ID     string `koanf:"id" help:"name of this node in the cluster; empty: made at start"`
 	Region string `koanf:"region" default:"default" help:"where this node is"`
 	URL    string `koanf:"url" help:"where the other nodes reach this one, such as http://10.0.0.5:8080; empty: http.public_url, else the address that it listens on"`
+
+	Capacity CapacityConfig `koanf:"capacity"`
+}
+
+// CapacityConfig is what a node carries before it goes easy: layers are capped
+// first, and new sessions refused last.
+type CapacityConfig struct {
+	CPU     int `koanf:"cpu" default:"95" help:"percent of its processors that this node may use"`
+	Mbps    int `koanf:"mbps" default:"0" help:"megabits a second that this node may send; 0: no limit"`
+	Viewers int `koanf:"viewers" default:"0" help:"viewers that this node takes while other nodes have room; 0: no limit"`
+}
+
+// ClusterConfig is what concerns all nodes together.
+type ClusterConfig struct {
+	Ingest string `koanf:"ingest" default:"local" help:"which node takes a publisher: the one that it asks with local, the one that the stream's name belongs to with redirect, by a 307 that encoders must follow"`
+	Mbps   int    `koanf:"mbps" default:"0" help:"megabits a second that all nodes together may send; 0: no limit"`
+}
+
+// DrainConfig is how a node gives up what it has, before it stops or when it is told to.
+type DrainConfig struct {
+	Spread  time.Duration `koanf:"spread" default:"10s" help:"time over which a node that drains tells its players to go to others, at most"`
+	Timeout time.Duration `koanf:"timeout" default:"60s" help:"time that draining may take; who is left then is cut off"`
 }
 
 // RelayConfig is how nodes of a cluster pull streams from each other.

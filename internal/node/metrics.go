@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 
+	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/internal/obs"
 	"github.com/sluice-live/sluice/sfu"
 )
@@ -119,3 +120,26 @@ type observer func(float64)
 
 // Observe implements sfu.Observer.
 func (o observer) Observe(seconds float64) { o(seconds) }
+
+// exportNode registers what the node measures of itself, and how far it goes.
+func (n *Node) exportNode() error {
+	gauge := func(name, help string, read func(sluice.NodeLoad) float64) error {
+		return n.metrics.GaugeFunc(name, help, nil, func() float64 {
+			load, _ := n.governor.now()
+			return read(load)
+		})
+	}
+	errs := []error{
+		gauge("sluice_node_cpu_ratio", "Share of its processors that the node uses.", func(l sluice.NodeLoad) float64 { return l.CPU }),
+		gauge("sluice_node_egress_bits_per_second", "What the node sends to viewers and to other nodes.", func(l sluice.NodeLoad) float64 { return l.Mbps * 1e6 }),
+		n.metrics.GaugeFunc("sluice_overload_step", "How far the node goes to carry what it has: 0 none, 1 cap-low, 2 cap-all, 3 rungs, 4 hls, 5 refuse.", nil, func() float64 {
+			_, step := n.governor.now()
+			return float64(step)
+		}),
+	}
+	for i, name := range sluice.Steps() {
+		errs = append(errs, n.metrics.CounterFunc("sluice_overload_steps_total", "Changes to a step of overload, by step.", obs.Labels{"step": name},
+			func() float64 { return float64(n.governor.changes[i].Load()) }))
+	}
+	return errors.Join(errs...)
+}

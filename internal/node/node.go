@@ -47,7 +47,12 @@ type Node struct {
 	whep     *whep.Handler
 	public   *server
 	ops      *server // nil when off
-	draining atomic.Bool
+	governor *governor
+	place    *placer // nil on a node alone
+	drain    drainer
+	draining atomic.Bool // takes no new sessions
+	stopping atomic.Bool // and is about to end
+	built    atomic.Bool // everything is there
 	closing  sync.Once
 	closed   error // of Close, set by closing
 }
@@ -61,11 +66,13 @@ func New(c Config, log *slog.Logger) (_ *Node, err error) {
 			err = errors.Join(err, n.Close())
 		}
 	}()
-	for _, build := range []func() error{n.observe, n.authorize, n.openMedia, n.openCluster, n.openRelays, n.record, n.openChat, n.listen} {
+	for _, build := range []func() error{n.observe, n.authorize, n.openMedia, n.newGovernor, n.openCluster, n.openRelays, n.record, n.openChat, n.listen} {
 		if err := build(); err != nil {
 			return nil, err
 		}
 	}
+	n.governor.start()
+	n.built.Store(true)
 	return n, nil
 }
 
@@ -153,7 +160,7 @@ func (n *Node) OpsURL() string {
 // ready says why the node takes no new sessions, or nil.
 func (n *Node) ready() error {
 	if n.draining.Load() {
-		return errors.New("the node is stopping")
+		return errors.New("the node drains or stops")
 	}
 	return nil
 }
@@ -184,6 +191,9 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	n.log.Info("node serves", "node", n.cluster.id, "url", n.URL(), "media", n.media.MediaPort(), "ops", n.OpsURL(), "auth", n.config.Auth.Mode)
 	<-ctx.Done()
+	if len(served) == 0 { // no listener has failed
+		n.handOver()
+	}
 	errs := []error{n.Close()}
 	for range servers {
 		errs = append(errs, <-served)

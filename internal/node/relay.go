@@ -35,6 +35,7 @@ type relays struct {
 	registry *signaling.Registry
 	lease    func(stream string) uint64 // generation of this node's lease, 0 for none
 	draining *atomic.Bool
+	stopping *atomic.Bool
 	tickets  *auth.Tickets
 	client   *relay.Client
 	log      *slog.Logger
@@ -62,7 +63,7 @@ func (n *Node) openRelays() error {
 	}
 	r := &relays{
 		cfg: n.config.Relay, self: c.id, region: n.config.Node.Region, media: n.media, registry: c.registry,
-		lease: c.generation, draining: &n.draining, tickets: auth.NewTickets(c.id), log: n.log,
+		lease: c.generation, draining: &n.draining, stopping: &n.stopping, tickets: auth.NewTickets(c.id), log: n.log,
 		news: make(chan string, 64), pulls: map[string]*pull{}, children: map[string]map[string]int{},
 	}
 	r.client = relay.NewClient(r.tickets)
@@ -163,7 +164,7 @@ func (r *relays) position(stream string) (path []string, lease uint64, ok bool) 
 // free is how many more nodes may pull a stream from here, at this distance from
 // its origin.
 func (r *relays) free(stream string, distance int) int {
-	if distance > r.cfg.MaxHops || r.draining.Load() {
+	if distance > r.cfg.MaxHops || r.leaving(distance) {
 		return 0
 	}
 	r.mu.Lock()
@@ -171,12 +172,18 @@ func (r *relays) free(stream string, distance int) int {
 	return max(r.cfg.MaxChildren-len(r.children[stream]), 0)
 }
 
+// leaving reports whether others should pull a stream elsewhere. While the node
+// drains the origin goes on, as those who leave pull from it.
+func (r *relays) leaving(distance int) bool {
+	return r.stopping.Load() || r.draining.Load() && distance > 1
+}
+
 // Feed implements relay.Source.
 func (r *relays) Feed(ctx context.Context, p relay.Pull) (relay.Branch, error) {
 	stream := p.Offer.Stream
 	path, _, ok := r.position(stream)
 	switch {
-	case r.draining.Load():
+	case r.leaving(len(path)):
 		return nil, errStopping()
 	case !ok:
 		return nil, &sluice.Error{Code: sluice.CodeStreamOffline, Detail: "this node does not get the stream", RetryAfter: time.Second}
@@ -242,7 +249,7 @@ func (b *branch) News() (sluice.RelayNews, <-chan struct{}) {
 	snapshot, tracks, changed := b.Branch.Stream()
 	path, lease, _ := b.relays.position(b.stream)
 	return sluice.RelayNews{
-		Stream: snapshot, Tracks: tracks, Path: path, Lease: lease, Leaving: b.relays.draining.Load(),
+		Stream: snapshot, Tracks: tracks, Path: path, Lease: lease, Leaving: b.relays.leaving(len(path)),
 	}, changed
 }
 

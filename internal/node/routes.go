@@ -28,6 +28,7 @@ func (n *Node) listen() error {
 	}
 	shared := wish.Config{
 		Limits: c.Limits.wish(), PublicURL: c.HTTP.PublicURL, ICEServers: c.Media.iceServers(time.Now),
+		Passes: n.passes(),
 	}
 	n.whip, err = whip.New(whip.Deps{Media: ingest{n}, Auth: n.auth, Limiter: limiter, Log: n.log}, shared)
 	if err != nil {
@@ -65,7 +66,7 @@ func (n *Node) listen() error {
 func (n *Node) routes(engine *gin.Engine, limiter *wish.Limiter) error {
 	pages := web.Handler()
 	both := []string{http.MethodGet, http.MethodHead}
-	for _, path := range []string{"/", "/publish/:stream", "/watch/:stream", "/embed/:stream", "/assets/*name"} {
+	for _, path := range []string{"/", "/publish/:stream", "/watch/:stream", "/embed/:stream", "/cluster", "/assets/*name"} {
 		engine.Match(both, path, gin.WrapH(pages))
 	}
 	engine.Match(both, "/healthz", gin.WrapH(obs.HealthHandler()))
@@ -79,5 +80,7 @@ func (n *Node) routes(engine *gin.Engine, limiter *wish.Limiter) error {
 	})
 	version, _ := Version()
 	refused := func(r *http.Request, cause error) error { return limiter.Refuse(wish.Remote(r), cause) }
-	return signaling.API{Streams: n.media, Auth: n.auth, Refused: refused, Version: version}.Routes(engine)
+	return signaling.API{
+		Streams: n.media, Auth: n.auth, Refused: refused, Version: version, Cluster: n.cluster.registry, Avoid: n.avoid,
+	}.Routes(engine)
 }

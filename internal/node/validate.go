@@ -23,6 +23,12 @@ const (
 	AuthToken = auth.ModeToken
 )
 
+// Values of cluster.ingest.
+const (
+	IngestLocal    = "local"
+	IngestRedirect = "redirect"
+)
+
 // Validate returns every fault of the configuration, each beginning with its
 // key, or nil.
 func (c Config) Validate() error {
@@ -99,6 +105,11 @@ func (c Config) validateRest() error {
 		checkThat(c.Data.Dir != "", "data.dir: is empty"),
 		checkThat(c.Node.ID == "" || isName(c.Node.ID), "node.id: 1 to 64 letters, digits, '-' and '_'"),
 		checkThat(isName(c.Node.Region), "node.region: 1 to 64 letters, digits, '-' and '_'"),
+		checkRange("node.capacity.cpu", c.Node.Capacity.CPU, 1, 1000),
+		checkThat(c.Node.Capacity.Mbps >= 0 && c.Node.Capacity.Viewers >= 0, "node.capacity: is negative"),
+		checkOneOf("cluster.ingest", c.Cluster.Ingest, IngestLocal, IngestRedirect),
+		checkThat(c.Cluster.Mbps >= 0, "cluster.mbps: is negative"),
+		checkThat(c.Drain.Spread >= 0 && c.Drain.Timeout > c.Drain.Spread, "drain: not 0 <= spread < timeout"),
 		checkThat(c.Stream.Grace > 0, "stream.grace: must be more than 0"),
 		checkThat(c.Stream.MaxViewers >= 0, "stream.max_viewers: is negative"),
 		check("node.url", checkOrigin(c.Node.URL)),

@@ -35,6 +35,10 @@ type Problem struct {
 // with it. An error without a code is an internal one, whose text is not shown.
 func For(err error) (Problem, http.Header) {
 	code, detail, retry := read(err)
+	to := ""
+	if e, ok := errors.AsType[*sluice.Error](err); ok && e.Elsewhere != nil {
+		to = e.Elsewhere.URL
+	}
 	p := Problem{Type: TypePrefix + string(code), Title: title(code), Status: Status(code), Detail: detail}
 	h := http.Header{}
 	h.Set("Content-Type", ContentType)
@@ -45,6 +49,11 @@ func For(err error) (Problem, http.Header) {
 		h.Set("Retry-After", strconv.Itoa(retryAfter(p.Status, retry)))
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Bearer realm="sluice"`)
+	case http.StatusTemporaryRedirect:
+		h.Set("Location", to)
+	}
+	if code == sluice.CodeFallback && to != "" {
+		h.Set("Link", "<"+to+`>; rel="alternate"; type="application/vnd.apple.mpegurl"`)
 	}
 	return p, h
 }

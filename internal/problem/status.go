@@ -31,6 +31,10 @@ func entry(code sluice.Code) (status int, title string) {
 		return http.StatusMethodNotAllowed, "Method not allowed"
 	case sluice.CodeStreamBusy:
 		return http.StatusConflict, "Someone else publishes this stream"
+	case sluice.CodeElsewhere:
+		return http.StatusTemporaryRedirect, "Another node takes this"
+	case sluice.CodeFallback:
+		return http.StatusServiceUnavailable, "To be watched by LL-HLS for now"
 	case sluice.CodeStreamOffline:
 		return http.StatusConflict, "Nobody publishes this stream"
 	case sluice.CodePreconditionFailed:

@@ -25,11 +25,11 @@ func Bearer(r *http.Request) (token string, inURL bool) {
 }
 
 // owner is a digest of the bearer that made a session.
-type owner [sha256.Size]byte
+type owner = [sha256.Size]byte
 
 func ownerOf(bearer string) owner { return sha256.Sum256([]byte(bearer)) }
 
-func (o owner) is(bearer string) bool {
+func owns(o owner, bearer string) bool {
 	other := ownerOf(bearer)
 	return subtle.ConstantTimeCompare(o[:], other[:]) == 1
 }

@@ -38,6 +38,8 @@ type Config struct {
 	// ICEServers returns the STUN and TURN servers that a caller is told to
 	// use, with credentials made for that caller. nil: none.
 	ICEServers func(g sluice.Grant) []ICEServer
+	// Passes lets callers go to another node. nil: none are sent there.
+	Passes Passes
 }
 
 // Validate refuses a configuration that cannot work.
@@ -155,10 +157,17 @@ func (e *Endpoint[S]) post(w http.ResponseWriter, r *http.Request, stream string
 		return err
 	}
 	bearer, inURL := Bearer(r)
-	grant, err := e.authorize(r, bearer)
+	visit, placed, err := e.visit(r, stream)
 	if err != nil {
 		return err
 	}
+	if !placed {
+		visit.Owner = ownerOf(bearer)
+		if visit.Grant, err = e.authorize(r, bearer); err != nil {
+			return err
+		}
+	}
+	grant := visit.Grant
 	if !named {
 		if stream = grant.Stream; stream == "" {
 			return invalid("name the stream in the URL: %s/{stream}", e.kind.Base)
@@ -181,13 +190,13 @@ func (e *Endpoint[S]) post(w http.ResponseWriter, r *http.Request, stream string
 	if err != nil {
 		return err
 	}
-	offer := sluice.Offer{Stream: stream, Grant: grant, SDP: body, Remote: Remote(r)}
+	offer := sluice.Offer{Stream: stream, Grant: grant, SDP: body, Remote: Remote(r), Placed: placed}
 	session, err := e.kind.Open(r.Context(), offer, shape)
 	if err != nil {
-		return err
+		return e.send(err, stream, Visit{Grant: grant, Owner: visit.Owner, InURL: visit.InURL || inURL})
 	}
 	entry := e.enter(session, stream, shape)
-	entry.owner, entry.inURL = ownerOf(bearer), inURL
+	entry.owner, entry.inURL = visit.Owner, visit.InURL || inURL
 	if err := e.table.add(entry); err != nil {
 		session.Close("the server is closing")
 		return err

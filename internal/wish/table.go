@@ -46,7 +46,7 @@ func (e *Entry[S]) give() { e.turn <- struct{}{} }
 
 // admits reports whether bearer may use the session.
 func (e *Entry[S]) admits(bearer string) bool {
-	return e.owner.is(bearer) || e.inURL && bearer == ""
+	return owns(e.owner, bearer) || e.inURL && bearer == ""
 }
 
 type tableKey [sha256.Size]byte // digest of a secret, so that a lookup's time tells nothing

@@ -1,0 +1,166 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/signaling"
+)
+
+const (
+	// drainEach is the time for each player of a node that drains, as long as all
+	// together do not take drain.spread.
+	drainEach = 50 * time.Millisecond
+	// drainLook is how often a node that drains looks who is left.
+	drainLook = 50 * time.Millisecond
+	// drainPublishers is how long before the end, as a share of all the time,
+	// publishers are sent away whose viewers have not all left.
+	drainPublishers = .25
+)
+
+// drainer gives up what a node has. At most one attempt runs at a time.
+type drainer struct {
+	mu     sync.Mutex
+	cancel context.CancelFunc // of the attempt; nil when there is none
+	done   chan struct{}      // of the attempt
+}
+
+// begin drains within that time, 0 for drain.timeout. It does not wait. While the
+// node drains already, nothing changes.
+func (n *Node) beginDrain(over time.Duration) (done <-chan struct{}) {
+	if over <= 0 {
+		over = n.config.Drain.Timeout
+	}
+	d := &n.drain
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.cancel != nil {
+		return d.done
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), over)
+	d.cancel, d.done = cancel, make(chan struct{})
+	n.draining.Store(true)
+	n.cluster.registry.Beat()
+	n.log.Info("node drains", "node", n.cluster.id, "within", over.String(), "viewers", n.media.Counters().ViewersNow)
+	go n.runDrain(ctx, over, d.done)
+	return d.done
+}
+
+// undo ends draining; with serve the node takes new sessions again. Who has been
+// told to leave is not called back.
+func (d *drainer) undo(serve bool, after ...func()) {
+	d.mu.Lock()
+	cancel, done := d.cancel, d.done
+	d.cancel = nil
+	d.mu.Unlock()
+	if cancel != nil {
+		cancel()
+		<-done
+	}
+	if serve {
+		for _, f := range after {
+			f()
+		}
+	}
+}
+
+// undrain makes the node take new sessions again.
+func (n *Node) undrain() {
+	n.drain.undo(true, func() {
+		if !n.stopping.Load() && n.draining.Swap(false) {
+			n.cluster.registry.Beat()
+			n.log.Info("node serves again", "node", n.cluster.id)
+		}
+	})
+}
+
+// obey takes an operator's order from Redis.
+func (n *Node) obey(o signaling.Order) {
+	switch {
+	case !n.built.Load():
+		n.log.Warn("an order comes before the node has begun", "node", n.cluster.id)
+		return
+	case o.Drain:
+		n.beginDrain(o.Over)
+		return
+	}
+	go n.undrain() // it may wait for a beat of the caller's
+}
+
+// runDrain tells the players to go, then lets publishers go, and at the end cuts
+// off who is left.
+func (n *Node) runDrain(ctx context.Context, over time.Duration, done chan struct{}) {
+	defer close(done)
+	late := time.Now().Add(time.Duration(float64(over) * (1 - drainPublishers)))
+	spread := min(n.config.Drain.Spread, drainEach*time.Duration(n.whep.Sessions()), over/2)
+	n.whep.Leave(ctx, spread, n.elsewhere)
+	sent := false
+	tick := time.NewTicker(drainLook)
+	defer tick.Stop()
+	for {
+		c := n.media.Counters()
+		switch {
+		case c.ViewersNow == 0 && c.PublishersNow == 0 && n.whep.Sessions() == 0:
+			return
+		case !sent && (n.whep.Sessions() == 0 || time.Now().After(late)):
+			sent = true
+			n.whip.CloseSessions("the node hands its publishers over")
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			if ctx.Err() == context.DeadlineExceeded { //nolint:errorlint // the context's own
+				n.whep.CloseSessions("the node has drained")
+				n.whip.CloseSessions("the node has drained")
+			}
+			return
+		}
+	}
+}
+
+// handOver drains before the node stops, when there are others to hand over to.
+func (n *Node) handOver() {
+	if n.place == nil || n.whep == nil || n.whip == nil {
+		return
+	}
+	c := n.media.Counters()
+	if c.ViewersNow == 0 && c.PublishersNow == 0 || !n.place.company() {
+		return
+	}
+	<-n.beginDrain(0)
+}
+
+// elsewhere is where a player of a stream should go from here, "" when there is
+// nothing better than to come back.
+func (n *Node) elsewhere(stream string) string {
+	if n.place == nil {
+		return ""
+	}
+	to, ok := n.place.other(stream)
+	if !ok {
+		return ""
+	}
+	return to.URL + "/whep/" + stream
+}
+
+// roleRecording is that of a node that records what is published there.
+const roleRecording = "recording"
+
+// describe fills in the node's record.
+func (n *Node) describe(to *sluice.Node) {
+	version, _ := Version()
+	to.Version, to.CPUs, to.Roles = version, cpus(), []string{"ingest", "delivery"}
+	to.URL = n.config.HTTP.PublicURL
+	to.Capacity = sluice.Capacity{Viewers: n.config.Node.Capacity.Viewers, Mbps: float64(n.config.Node.Capacity.Mbps)}
+	to.Load, to.Step = n.governor.now()
+	to.Media = n.mediaAddress()
+	if n.config.Record.Enabled {
+		to.Roles = append(to.Roles, roleRecording)
+	}
+	to.State = sluice.NodeServing
+	if n.draining.Load() {
+		to.State = sluice.NodeDraining
+	}
+}
