@@ -57,6 +57,9 @@ const (
 	recentSegments = 6
 	// lead is how far before the first sample a recording's timeline begins.
 	lead = 10 * time.Second
+	// clockAhead and clockBehind are how far capture times may be from now before
+	// they are not believed.
+	clockAhead, clockBehind = time.Second, lead
 	// lateRemoval is how long the files of segments outlive the window, for
 	// players that still have them in their playlist; never longer than the window.
 	lateRemoval = 10 * time.Minute

@@ -39,6 +39,7 @@ type source struct {
 	next    int
 	lost    func(frame, packet int) bool // nil: nothing
 	missing int
+	set     func(frame int) time.Duration // of the clock of capture times; nil: never
 }
 
 // studio is Media and Tap: its clock stands still until it is moved, and what was
@@ -130,6 +131,10 @@ func (s *source) at(frame int) time.Duration {
 
 func (s *source) shoot(start time.Time, until time.Duration, f func(*sluice.Packet)) {
 	for ; s.at(s.next) <= until; s.next++ {
+		captured := start.Add(s.at(s.next))
+		if s.set != nil {
+			captured = captured.Add(s.set(s.next))
+		}
 		payloads := s.frames[s.next%len(s.frames)]
 		for i, payload := range payloads {
 			if s.lost != nil && s.lost(s.next, i) {
@@ -138,7 +143,7 @@ func (s *source) shoot(start time.Time, until time.Duration, f func(*sluice.Pack
 			}
 			f(&sluice.Packet{
 				Track: s.track, Lost: s.missing, Timestamp: s.start + uint32(s.next)*s.ticks,
-				Captured: start.Add(s.at(s.next)), Marker: s.track.Video && i == len(payloads)-1, Payload: payload,
+				Captured: captured, Marker: s.track.Video && i == len(payloads)-1, Payload: payload,
 			})
 			s.missing = 0
 		}

@@ -25,6 +25,7 @@ type lane struct {
 	video  *frame.Assembler
 	sound  *frame.Opus
 	line   timeline.Timeline
+	shift  time.Duration // of a capture clock that was set back, so that time goes on
 	out    *output       // nil where a transcoder comes between
 	format *frame.Format // of sound that has not begun yet
 
@@ -62,7 +63,7 @@ func (l *lane) begin(t *sluice.Track) bool {
 		l.out = l.show.output(l.id, t.Video)
 	}
 	l.track, l.dropped = t.ID, 0
-	l.line = timeline.Timeline{Hertz: int64(t.ClockRate)}
+	l.line, l.shift = timeline.Timeline{Hertz: int64(t.ClockRate)}, 0
 	return true
 }
 
@@ -83,15 +84,35 @@ func (l *lane) push(p *sluice.Packet) {
 
 // place returns the time of a unit on the recording's timeline.
 func (l *lane) place(u frame.Unit) time.Time {
-	at, broken := l.line.At(u.Timestamp, u.Captured)
+	now, captured := l.show.tap.Now(), u.Captured
+	if captured.After(now.Add(clockAhead)) || captured.Before(now.Add(-clockBehind)) {
+		captured = now
+	}
+	at, broken := l.line.At(u.Timestamp, captured)
 	if broken {
 		l.show.log.Info("media time has jumped", "layer", l.id)
 		l.show.split()
+		l.shift = 0
+		if newest := l.newest(); !at.Add(l.show.offset).After(newest) {
+			l.shift = newest.Sub(at.Add(l.show.offset)) + afterShift
+		}
 	}
+	at = at.Add(l.shift)
 	if l.show.record == nil {
 		l.show.start(at)
 	}
 	return at.Add(l.show.offset)
+}
+
+// afterShift lies between the newest sample and the next where time was set back.
+const afterShift = 40 * time.Millisecond
+
+// newest is the time of the newest sample.
+func (l *lane) newest() time.Time {
+	if l.out != nil {
+		return l.out.newest()
+	}
+	return l.seen
 }
 
 func (l *lane) see(u frame.Unit) {

@@ -312,3 +312,55 @@ func TestShortParts(t *testing.T) {
 		})
 	}
 }
+
+// TestClockIsSet: capture times jump back and ahead, by much and by very much.
+// Recording goes on; no segment begins before the end of the one before it.
+func TestClockIsSet(t *testing.T) {
+	t.Parallel()
+	video, sound := film(t, 1, "", "H264", 320, true), tone(2)
+	set := func(second int) time.Duration {
+		switch {
+		case second < 5:
+			return 0
+		case second < 10:
+			return -3 * time.Second
+		case second < 15:
+			return -time.Hour
+		case second < 20:
+			return time.Hour
+		}
+		return 400 * time.Millisecond
+	}
+	video.set = func(frame int) time.Duration { return set(frame / clipRate) }
+	sound.set = func(frame int) time.Duration { return set(frame / 50) }
+	media := newStudio(video, sound)
+	sink := &listener{}
+	r, stop := newRecorder(t, config(), media, memoryStore(), sink)
+	eventually(t, "30 s of media", func() bool { return media.Now().Sub(media.start) > 30*time.Second })
+	stop()
+	for _, id := range []string{"v", "opus"} {
+		decodes(t, r, id)
+		segments := durable(t, r, id)
+		breaks, whole := 0, time.Duration(0)
+		for i, s := range segments {
+			if i > 0 && s.Start.Sub(segments[i-1].Start.Add(segments[i-1].Duration)) < -50*time.Microsecond {
+				t.Errorf("%s: segment %d begins before the end of the one before", id, s.Sequence)
+			}
+			if s.Duration <= 0 || s.Duration > 6*time.Second {
+				t.Errorf("%s: segment %d lasts %v", id, s.Sequence, s.Duration)
+			}
+			if s.Discontinuity {
+				breaks++
+			}
+			if !s.Gap {
+				whole += s.Duration
+			}
+		}
+		if breaks == 0 || whole < 25*time.Second {
+			t.Errorf("%s: %d discontinuities, %v of media", id, breaks, whole)
+		}
+	}
+	if len(sink.wrong) > 0 {
+		t.Error(sink.wrong)
+	}
+}

@@ -14,13 +14,15 @@ type clock struct {
 	offset *ntpOffset
 	report atomic.Pointer[senderReport]
 	first  atomic.Pointer[arrival]
+	step   int64 // by how much the publisher's clock has been set since its first report; its reader's only
 }
 
 // senderReport is the mapping that an RTCP sender report gives (RFC 3550
 // section 6.4.1).
 type senderReport struct {
-	ntp       int64 // nanoseconds since 1900 on the publisher's clock
+	ntp       int64 // nanoseconds since 1900 on the publisher's clock, as if it had never been set
 	timestamp uint32
+	at        int64 // SFU clock: when it came
 }
 
 // arrival is the mapping that serves until a report comes.
@@ -39,6 +41,7 @@ type ntpOffset struct {
 	present int64 // least sample in it
 	before  int64 // and in the one before
 	seen    bool
+	step    int64 // by how much the publisher's clock has been set, as the newest layer found
 }
 
 // offsetWindow is how long a sample counts, at least once and at most twice.
@@ -63,8 +66,49 @@ func (o *ntpOffset) observe(ntp, now int64) {
 // observe takes a sender report that arrived now.
 func (c *clock) observe(ntp uint64, timestamp uint32, now int64) {
 	nanos := ntpNanos(ntp)
+	before := c.report.Load()
+	if before == nil {
+		c.step = c.offset.steps()
+	}
+	nanos -= c.step
+	if before != nil {
+		if step := c.stepped(before, nanos, timestamp, now); step != 0 {
+			c.step += step
+			nanos -= step
+			c.offset.setSteps(c.step)
+		}
+	}
 	c.offset.observe(nanos, now)
-	c.report.Store(&senderReport{nanos, timestamp})
+	c.report.Store(&senderReport{nanos, timestamp, now})
+}
+
+// clockStep is how far a publisher's NTP clock may be from its media clock,
+// between two reports, before it counts as having been set.
+const clockStep = int64(250 * time.Millisecond)
+
+// stepped returns by how much the publisher's clock was set since a report: its
+// NTP time says something else than the media clock, and that is nearer to what
+// has passed here. Media goes on as if nothing had happened.
+func (c *clock) stepped(before *senderReport, ntp int64, timestamp uint32, now int64) int64 {
+	media := int64(int32(timestamp-before.timestamp)) * int64(time.Second) / int64(c.hertz)
+	said, passed := ntp-before.ntp, now-before.at
+	off := said - media
+	if max(off, -off) <= clockStep || max(media-passed, passed-media) >= max(said-passed, passed-said) {
+		return 0
+	}
+	return off
+}
+
+func (o *ntpOffset) steps() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.step
+}
+
+func (o *ntpOffset) setSteps(step int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.step = step
 }
 
 // start notes the first packet.

@@ -136,3 +136,40 @@ func TestClockWithoutReports(t *testing.T) {
 		}
 	}
 }
+
+// TestClockThatIsSet: a publisher's wall clock is set back and forth; capture
+// times go on, in a layer that came before and in one that comes after.
+func TestClockThatIsSet(t *testing.T) {
+	shared := &ntpOffset{}
+	video, sound, late := clock{hertz: 90000, offset: shared}, clock{hertz: 48000, offset: shared}, clock{hertz: 90000, offset: shared}
+	wall := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	const second = int64(time.Second)
+	for i := range int64(60) {
+		set := time.Duration(0)
+		switch {
+		case i >= 40:
+			set = 20 * time.Second
+		case i >= 20:
+			set = -time.Hour
+		}
+		now, delay := i*second, 5*int64(time.Millisecond)
+		ntp := ntpTime(wall.Add(time.Duration(now) + set))
+		video.observe(ntp, uint32(i*90000), now+delay)
+		if i%3 == 0 { // its reports come later than those of video
+			sound.observe(ntp, uint32(i*48000), now+delay)
+		}
+		if i >= 45 {
+			late.observe(ntp, uint32(i*90000+7), now+delay)
+		}
+		for name, got := range map[string]int64{
+			"video": video.captured(uint32(i * 90000)), "sound": sound.captured(uint32(i * 48000)), "late": late.captured(uint32(i*90000 + 7)),
+		} {
+			if name == "late" && i < 45 {
+				continue
+			}
+			if off := got - now - delay; max(off, -off) > int64(time.Millisecond) {
+				t.Fatalf("%s: after %d s it is off by %v", name, i, time.Duration(off))
+			}
+		}
+	}
+}
