@@ -17,12 +17,20 @@ import (
 // node is asked to leave it out.
 const restAfter = int64(2 * time.Second)
 
+// Receiver estimates that say whether a layer is wanted, in bits per second. Zero
+// would not survive the codec of pion/rtcp.
+const (
+	restRate  = 1
+	restBelow = 1000
+	wakeRate  = 1e9
+)
+
 // Relay pulls a stream from another node and stands in the publisher's place
 // here, so that nothing above knows the difference. It offers; the other node
 // answers with a Branch.
 //
 // Layers that nobody watches rest: the other node is told by a receiver estimate
-// of zero for their SSRC, and by one above zero, with a keyframe request, when
+// next to nothing for their SSRC, and by a great one, with a keyframe request, when
 // somebody wants them again. Both are repeated until they have shown effect.
 type Relay struct {
 	*Publisher
@@ -230,7 +238,7 @@ func (r *Relay) asking(l *layer) []rtcp.Packet {
 		l.remote.watched = r.sfu.now()
 		l.remote.resting.Store(false)
 	}
-	return []rtcp.Packet{relayRate(l, 1), pli}
+	return []rtcp.Packet{relayRate(l, wakeRate), pli}
 }
 
 // relayRate says how much of a layer is wanted: none, or all.
@@ -257,7 +265,7 @@ func (r *Relay) rest() []rtcp.Packet {
 		case now-l.remote.watched < restAfter:
 		case !rests || now-l.lastArrival.Load() < layerTimeout:
 			l.remote.resting.Store(true)
-			out = append(out, relayRate(l, 0))
+			out = append(out, relayRate(l, restRate))
 		}
 	}
 	return out

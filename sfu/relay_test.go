@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"testing"
+	"time"
 
 	"github.com/sluice-live/sluice"
 )
@@ -26,14 +27,17 @@ func pullFrom(t *testing.T, from, to *SFU) (*Relay, *Branch) {
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
 		for {
 			select {
 			case <-changed:
-				known, _, changed = b.Stream()
-				r.Tell(known)
+			case <-tick.C:
 			case <-b.Done():
 				return
 			}
+			known, _, changed = b.Stream()
+			r.Tell(known)
 		}
 	}()
 	t.Cleanup(func() { b.Close("end of test"); <-told })
@@ -91,4 +95,76 @@ func TestRelay(t *testing.T) {
 		t.Error("idle with a viewer")
 	}
 	<-first.Done()
+}
+
+// TestRelayedLayersRest: what nobody watches is not sent between nodes, and comes
+// back when somebody wants it.
+func TestRelayedLayersRest(t *testing.T) {
+	a, b := newTestSFU(t, Config{}), newTestSFU(t, Config{})
+	publishGroup(t, a)
+	eventually(t, "three layers", func() bool {
+		st, _ := a.Stream("demo")
+		return st.State == sluice.StreamLive && len(st.Layers) == 3
+	})
+	r, _ := pullFrom(t, a, b)
+	if !r.Attach(false) {
+		t.Fatal("not attached")
+	}
+	c := watch(t, b)
+	c.more(t, 20)
+	for _, rid := range []string{"0", "2", "1"} {
+		if err := c.viewer.SelectLayer(sluice.LayerChoice{RID: rid}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "layer "+rid+" alone", func() bool {
+			resting, flowing := 0, ""
+			for _, l := range r.layers {
+				if l.rests() && r.sfu.now()-l.lastArrival.Load() > layerTimeout {
+					resting++
+				} else if !l.rests() {
+					flowing += l.rid
+				}
+			}
+			return resting == 2 && flowing == rid
+		})
+		c.more(t, 20)
+		st, _ := b.Stream("demo")
+		for _, l := range st.Layers {
+			if !l.Active || l.Bitrate == 0 {
+				t.Errorf("watching %s, layer %+v", rid, l)
+			}
+		}
+	}
+	c.check(t, 0)
+}
+
+// TestRelayIsReplacedWithoutGap puts one relay in the place of another that works.
+func TestRelayIsReplacedWithoutGap(t *testing.T) {
+	a, b := newTestSFU(t, Config{}), newTestSFU(t, Config{})
+	publish(t, a)
+	eventually(t, "live stream", isLive(a))
+	first, _ := pullFrom(t, a, b)
+	if !first.Attach(false) {
+		t.Fatal("not attached")
+	}
+	c := watch(t, b)
+	c.more(t, 60)
+	second, _ := pullFrom(t, a, b)
+	eventually(t, "a relay that is ready", second.Ready)
+	if !second.Attach(false) {
+		t.Fatal("not attached")
+	}
+	eventually(t, "viewers of the second relay", func() bool { return !first.Watched() })
+	first.Close("replaced")
+	c.more(t, 60)
+	c.check(t, 0)
+	if n := b.Counters().RelaysNow; n != 1 {
+		t.Errorf("%d relays", n)
+	}
+	// A publisher that comes here is not put out of its place by a relay.
+	cam := publish(t, b)
+	if second.Attach(false) {
+		t.Error("attached over a publisher")
+	}
+	eventually(t, "connected publisher", cam.pub.connected.Load)
 }

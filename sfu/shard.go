@@ -376,7 +376,7 @@ func (sh *shard) apply(c command, now int64) {
 	case noteTransport, noteREMB:
 		m.heed(sh, c, now)
 	case restTrack:
-		m.paused = c.remb == 0
+		m.paused = c.remb < restBelow
 		sh.menu.read(sh.stream.sources.Load(), now)
 		m.choose(&sh.menu, now)
 		sh.changed = true

@@ -136,6 +136,20 @@ func (r *relays) announceOne(stream string) {
 	}
 }
 
+// withdraw takes the announcement of a stream back that this node does not get any
+// more.
+func (r *relays) withdraw(stream string) {
+	if _, _, ok := r.position(stream); ok {
+		r.tell(stream)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), endTime)
+	defer cancel()
+	if err := r.registry.Withdraw(ctx, stream); err != nil {
+		r.log.Debug("withdraw stream", "stream", stream, "err", err) // it expires
+	}
+}
+
 // position is this node's place in a stream's tree: the nodes from the origin to
 // it, and the generation of the origin's lease. ok is false when it does not get
 // the stream.

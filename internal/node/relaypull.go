@@ -57,6 +57,7 @@ func newPull(r *relays, stream string, found bool) *pull {
 
 // run pulls until nobody needs the stream here, or it has ended.
 func (p *pull) run() {
+	defer p.relays.withdraw(p.stream)
 	defer p.relays.forget(p)
 	ctx := p.relays.ctx
 	var l *link
