@@ -205,7 +205,7 @@ func (s *show) forThumbnails() *output {
 	const enough = 320
 	var best *output
 	for _, o := range s.outputs {
-		if !o.video || !o.running() {
+		if !o.video || !o.running() || o.vacant {
 			continue
 		}
 		if best == nil || best.what.Width < enough && o.what.Width > best.what.Width ||

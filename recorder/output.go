@@ -25,6 +25,7 @@ type output struct {
 	parts   [][]byte // of the open segment
 	next    bool     // the next keyframe, or packet of sound, begins a segment
 	lost    bool     // a keyframe is needed
+	vacant  bool     // nobody feeds it: the open segment is a gap
 
 	expected int64   // of sound: where the next packet begins
 	cuts     []int64 // of sound: where segments are to begin
@@ -152,6 +153,7 @@ func (o *output) picture(at time.Time, key bool, data []byte) {
 		return
 	}
 	o.frames++
+	o.vacant = false
 	if key {
 		o.lost = false
 	}

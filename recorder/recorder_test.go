@@ -1,8 +1,8 @@
 package recorder
 
 import (
+	"fmt"
 	"math/rand/v2"
-	"strconv"
 	"testing"
 	"time"
 
@@ -179,6 +179,63 @@ func TestPublisherReturns(t *testing.T) {
 	}
 }
 
+// TestFewerLayers: a publisher comes back without a layer, whose rendition goes on
+// as gaps beside the others, and later with it.
+func TestFewerLayers(t *testing.T) {
+	t.Parallel()
+	first := []*source{film(t, 1, "f", "H264", 640, true), film(t, 2, "q", "H264", 320, true), tone(3)}
+	media := newStudio(first...)
+	sink := &listener{}
+	r, stop := newRecorder(t, config(), media, memoryStore(), sink)
+	again := func(id uint64, layers ...*source) {
+		media.set(sluice.StreamPaused)
+		eventually(t, "the end of the last segment", media.noticed)
+		at := media.Now().Sub(media.start)
+		var next []*source
+		for i, l := range layers {
+			next = append(next, l.again(id+uint64(i), at))
+			next[i].track.Publisher = fmt.Sprint(id)
+		}
+		media.set(sluice.StreamLive, next...)
+	}
+	eventually(t, "two segments", func() bool { return len(durable(t, r, "vf")) >= 2 })
+	again(10, first[1], first[2])
+	gaps := func() (n int) {
+		for _, s := range durable(t, r, "vf") {
+			if s.Gap {
+				n++
+			}
+		}
+		return n
+	}
+	eventually(t, "four gaps", func() bool { return gaps() >= 4 })
+	full := len(durable(t, r, "vf"))
+	again(20, first...)
+	eventually(t, "three whole segments", func() bool { return len(durable(t, r, "vf")) >= full+4 })
+	stop()
+	for _, id := range []string{"vf", "vq", "opus"} {
+		decodes(t, r, id)
+		breaks := 0
+		for _, s := range durable(t, r, id) {
+			if s.Discontinuity {
+				breaks++
+			}
+			if s.Duration <= 0 || s.Duration > 5*time.Second {
+				t.Errorf("%s: segment %d lasts %v", id, s.Sequence, s.Duration)
+			}
+		}
+		if breaks != 2 {
+			t.Errorf("%s: %d discontinuities", id, breaks)
+		}
+	}
+	if last := durable(t, r, "vf"); last[len(last)-1].Gap {
+		t.Error("the layer that is back is a gap still")
+	}
+	if len(sink.wrong) > 0 {
+		t.Error(sink.wrong)
+	}
+}
+
 // TestRestart within the grace time: the new process goes on with the recording,
 // its numbers and its init sections.
 func TestRestart(t *testing.T) {
@@ -269,98 +326,5 @@ func TestBudget(t *testing.T) {
 	r.clean(time.Now().Add(2 * cfg.Keep))
 	if all, err = r.Recordings(t.Context()); err != nil || len(all) != 0 {
 		t.Errorf("left after their time: %+v, %v", all, err)
-	}
-}
-
-// TestShortParts: parts of 200 ms are within a tenth above it and never shorter
-// than 85 % of the longest but before a keyframe and at the end of a segment
-// (RFC 8216bis section 4.4.4.9), at every usual frame rate.
-func TestShortParts(t *testing.T) {
-	t.Parallel()
-	clip := film(t, 1, "", "H264", 320, true)
-	for _, rate := range []uint32{24, 25, 30, 50, 60} {
-		t.Run(strconv.Itoa(int(rate)), func(t *testing.T) {
-			t.Parallel()
-			video := clip.again(1, 0)
-			video.ticks = 90000 / rate
-			cfg := config()
-			cfg.Part = 200 * time.Millisecond
-			sink := &listener{}
-			r, stop := newRecorder(t, cfg, newStudio(video, tone(2)), memoryStore(), sink)
-			eventually(t, "four segments", func() bool { return len(durable(t, r, "v")) >= 4 })
-			stop()
-			longest := sluice.LongestPart(cfg.Part)
-			for _, id := range []string{"v", "opus"} {
-				decodes(t, r, id)
-				for _, s := range durable(t, r, id) {
-					sum := time.Duration(0)
-					for i, p := range s.Parts {
-						sum += p.Duration
-						last := i == len(s.Parts)-1 || s.Parts[i+1].Independent && id == "v"
-						if p.Duration > longest || !last && p.Duration < longest*85/100 || p.Gap {
-							t.Errorf("%s: part %d of segment %d lasts %v", id, i, s.Sequence, p.Duration)
-						}
-					}
-					if (sum-s.Duration).Abs() > time.Millisecond || len(s.Parts) < 5 && s.Duration > time.Second {
-						t.Errorf("%s: segment %d: %d parts of %v, it lasts %v", id, s.Sequence, len(s.Parts), sum, s.Duration)
-					}
-				}
-			}
-			if len(sink.wrong) > 0 {
-				t.Error(sink.wrong)
-			}
-		})
-	}
-}
-
-// TestClockIsSet: capture times jump back and ahead, by much and by very much.
-// Recording goes on; no segment begins before the end of the one before it.
-func TestClockIsSet(t *testing.T) {
-	t.Parallel()
-	video, sound := film(t, 1, "", "H264", 320, true), tone(2)
-	set := func(second int) time.Duration {
-		switch {
-		case second < 5:
-			return 0
-		case second < 10:
-			return -3 * time.Second
-		case second < 15:
-			return -time.Hour
-		case second < 20:
-			return time.Hour
-		}
-		return 400 * time.Millisecond
-	}
-	video.set = func(frame int) time.Duration { return set(frame / clipRate) }
-	sound.set = func(frame int) time.Duration { return set(frame / 50) }
-	media := newStudio(video, sound)
-	sink := &listener{}
-	r, stop := newRecorder(t, config(), media, memoryStore(), sink)
-	eventually(t, "30 s of media", func() bool { return media.Now().Sub(media.start) > 30*time.Second })
-	stop()
-	for _, id := range []string{"v", "opus"} {
-		decodes(t, r, id)
-		segments := durable(t, r, id)
-		breaks, whole := 0, time.Duration(0)
-		for i, s := range segments {
-			if i > 0 && s.Start.Sub(segments[i-1].Start.Add(segments[i-1].Duration)) < -50*time.Microsecond {
-				t.Errorf("%s: segment %d begins before the end of the one before", id, s.Sequence)
-			}
-			if s.Duration <= 0 || s.Duration > 6*time.Second {
-				t.Errorf("%s: segment %d lasts %v", id, s.Sequence, s.Duration)
-			}
-			if s.Discontinuity {
-				breaks++
-			}
-			if !s.Gap {
-				whole += s.Duration
-			}
-		}
-		if breaks == 0 || whole < 25*time.Second {
-			t.Errorf("%s: %d discontinuities, %v of media", id, breaks, whole)
-		}
-	}
-	if len(sink.wrong) > 0 {
-		t.Error(sink.wrong)
 	}
 }

@@ -110,6 +110,7 @@ func (s *show) detach(id uint64) bool {
 	}
 	l.flush()
 	l.track = 0
+	s.leaveVacant()
 	return true
 }
 
@@ -162,6 +163,7 @@ func (s *show) keepTime(now time.Time) {
 	if s.record == nil {
 		return
 	}
+	s.fillVacant(now)
 	var newest time.Time
 	for _, o := range s.outputs {
 		if t := o.newest(); t.After(newest) {
@@ -205,7 +207,7 @@ func (s *show) began(at time.Time) {
 		s.cut = at
 	}
 	for _, o := range s.outputs {
-		if !o.video {
+		if !o.video || o.vacant {
 			o.cutAt(at)
 		}
 	}
@@ -215,7 +217,7 @@ func (s *show) began(at time.Time) {
 // belongs to has not begun yet.
 func (s *show) waitsForVideo(at time.Time) bool {
 	for _, o := range s.outputs {
-		if o.video && o.running() {
+		if o.video && o.running() && !o.vacant {
 			return false
 		}
 	}
@@ -299,6 +301,7 @@ func (s *show) finish(ended bool) {
 			l.flush()
 		}
 	}
+	s.leaveVacant()
 	s.coder.close()
 	c := s.record
 	if c == nil {

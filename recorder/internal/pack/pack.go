@@ -194,13 +194,23 @@ func (p *Packer) Flush() {
 // Idle fills the time up to a tick with gaps: there is no sample and none will
 // come for it.
 func (p *Packer) Idle(at int64) {
-	if p.segment == nil || at-p.End() < p.nominal {
+	if p.segment == nil || at <= p.End() {
 		return
 	}
 	p.complete(at)
 	if len(p.part) > 0 {
 		p.closePart(at)
 	}
+}
+
+// Vacate opens a segment at a tick that nothing is known to come for. It reports
+// false when that lies before what was cut.
+func (p *Packer) Vacate(at int64) bool {
+	if p.segment != nil || at < p.end {
+		return false
+	}
+	p.open(at)
+	return true
 }
 
 func (p *Packer) segmentEnd() int64 {

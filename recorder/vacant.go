@@ -1,0 +1,65 @@
+package recorder
+
+import "time"
+
+// A rendition that nobody feeds, since its publisher came back with fewer layers,
+// goes on with gaps while another has pictures: players that have chosen it find
+// out, and take one of the others.
+
+// fed reports whether something brings media for a rendition.
+func (o *output) fed() bool {
+	if !o.video || o.id == pictureID && o.show.coder.source != nil {
+		return true
+	}
+	for _, l := range o.show.lanes {
+		if l.out == o && l.track != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// fillVacant puts gaps into renditions of video that nobody feeds.
+func (s *show) fillVacant(now time.Time) {
+	if s.cut.IsZero() { // no picture since the last break
+		return
+	}
+	for _, o := range s.outputs {
+		if o.packer == nil || o.fed() {
+			continue
+		}
+		if !o.running() {
+			o.vacant = o.packer.Vacate(max(o.packer.End(), o.tickOf(s.cut)))
+			o.next, o.lost, o.cuts = true, true, nil
+		}
+		if o.vacant {
+			o.gaps(now)
+		}
+	}
+}
+
+// gaps fills the time up to where media is waited for, cut where the others are.
+func (o *output) gaps(now time.Time) {
+	until := o.tickOf(now.Add(-videoPatience))
+	for len(o.cuts) > 0 && o.cuts[0] <= until {
+		o.packer.Idle(o.cuts[0])
+		o.packer.Cut(o.cuts[0])
+		o.cuts = o.cuts[1:]
+	}
+	if until-o.packer.End() >= o.ticks(o.show.recorder.cfg.Part) {
+		o.packer.Idle(until)
+	}
+	if begun, _ := o.packer.Open(); o.packer.End()-begun >= o.ticks(longestSegment) {
+		o.packer.Cut(o.packer.End())
+	}
+}
+
+// leaveVacant closes them: the next publisher may feed them again.
+func (s *show) leaveVacant() {
+	for _, o := range s.outputs {
+		if o.vacant {
+			o.vacant = false
+			o.flush()
+		}
+	}
+}
