@@ -68,10 +68,10 @@ func (k *killed) kill(t *testing.T) {
 	_ = k.cmd.Wait()
 }
 
-// kills is how many times TestKilled kills: SLUICE_KILLS, or a few.
+// kills is how many times TestKilled kills: KILLS, or a few.
 func kills(t *testing.T) int {
 	t.Helper()
-	text := os.Getenv("SLUICE_KILLS")
+	text := os.Getenv("KILLS")
 	if text == "" {
 		return 6
 	}
