@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -383,5 +382,3 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		}
 	}
 }
-
-func words(text string) []string { return strings.Fields(text) }

@@ -49,7 +49,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1
 `
 
-// readLua: KEYS region; ARGV oldest ms, the one node that is wanted or '', how many
+// readLua: KEYS region; ARGV oldest ms, the one node that is wanted or ”, how many
 // of a random choice or '0' for all.
 // It answers ages and records in turn, and takes away what is out of date.
 const readLua = `
