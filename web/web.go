@@ -45,7 +45,7 @@ type server struct {
 	assets map[string]asset
 }
 
-// Handler serves /, /publish/{stream}, /watch/{stream}, /embed/{stream} and
+// Handler serves /, /cluster, /publish/{stream}, /watch/{stream}, /embed/{stream} and
 // /assets/. Stream names that break the rule are answered with 400, anything
 // else with 404. Only GET and HEAD are allowed.
 func Handler() http.Handler {
@@ -59,6 +59,7 @@ func Handler() http.Handler {
 	mux.HandleFunc("GET /publish/{stream}", s.streamPage("publish.html", frameNobody, permitCapture))
 	mux.HandleFunc("GET /watch/{stream}", s.streamPage("watch.html", frameNobody, permitNone))
 	mux.HandleFunc("GET /embed/{stream}", s.streamPage("embed.html", frameAll, permitNone))
+	mux.HandleFunc("GET /cluster", s.page("cluster.html", frameNobody, permitNone))
 	mux.HandleFunc("GET /assets/{name}", s.asset)
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) { s.fail(w, http.StatusNotFound) })
 	return mux

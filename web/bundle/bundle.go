@@ -19,6 +19,7 @@ func entries(src string) []api.EntryPoint {
 		{InputPath: "pages/watch.js", OutputPath: "watch"},
 		{InputPath: "pages/embed.js", OutputPath: "embed"},
 		{InputPath: "player/element.js", OutputPath: "player"},
+		{InputPath: "pages/cluster.js", OutputPath: "cluster"},
 		{InputPath: "whip.js", OutputPath: "whip"},
 		{InputPath: "whep.js", OutputPath: "whep"},
 	}
@@ -26,7 +27,7 @@ func entries(src string) []api.EntryPoint {
 	for _, m := range modules {
 		points = append(points, api.EntryPoint{InputPath: filepath.Join(src, m.InputPath), OutputPath: m.OutputPath})
 	}
-	for _, name := range []string{"home", "publish", "watch"} {
+	for _, name := range []string{"home", "publish", "watch", "cluster"} {
 		points = append(points, api.EntryPoint{InputPath: filepath.Join(src, "css", name+".css"), OutputPath: name})
 	}
 	return points
@@ -35,7 +36,7 @@ func entries(src string) []api.EntryPoint {
 // copied are the files that need no work.
 func copied() []string {
 	return []string{
-		"pages/home.html", "pages/publish.html", "pages/watch.html", "pages/embed.html", "pages/error.html", "icon.svg",
+		"pages/home.html", "pages/publish.html", "pages/watch.html", "pages/embed.html", "pages/cluster.html", "pages/error.html", "icon.svg",
 	}
 }
 

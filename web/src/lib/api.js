@@ -19,6 +19,38 @@ export function getStream(name, token) {
   return get(`/api/v1/streams/${name}`, token);
 }
 
+/** All nodes of the cluster. Rejects with HttpError. */
+export async function listNodes(token) {
+  const all = [];
+  for (let cursor = ''; ;) {
+    const page = await get(`/api/v1/nodes?limit=1000&cursor=${encodeURIComponent(cursor)}`, token);
+    all.push(...page.items);
+    cursor = page.nextCursor;
+    if (!cursor) return all;
+  }
+}
+
+/** Where a stream is: {origin, edges}. Rejects with HttpError. */
+export function streamNodes(name, token) {
+  return get(`/api/v1/streams/${name}/nodes`, token);
+}
+
+/** Makes a node give up what it has. Rejects with HttpError. */
+export function drainNode(id, token) {
+  return post(`/api/v1/nodes/${encodeURIComponent(id)}/drain`, token);
+}
+
+/** Makes a node take new sessions again. Rejects with HttpError. */
+export function undrainNode(id, token) {
+  return post(`/api/v1/nodes/${encodeURIComponent(id)}/undrain`, token);
+}
+
+async function post(path, token) {
+  const headers = {Accept: 'application/json', 'Content-Type': 'application/json', ...bearer(token)};
+  const response = await request(path, {method: 'POST', headers, body: '{}', cache: 'no-store'});
+  if (!response.ok) throw await problem(response);
+}
+
 /** Calls fn now and every ms while the page is visible, never twice at once. */
 export function poll(ms, fn) {
   let timer = 0;
