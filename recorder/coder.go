@@ -78,6 +78,10 @@ func (c *coder) leave(l *lane) {
 	}
 }
 
+// Spare makes the recorder stop transcoding pictures, or begin again with the next
+// keyframes. What is recorded as it comes goes on.
+func (r *Recorder) Spare(on bool) { r.sparing.Store(on) }
+
 // layerPatience is how long the layer that is transcoded may be silent before
 // another takes its place.
 const layerPatience = 2 * time.Second
@@ -89,6 +93,10 @@ func (s *show) transcode(l *lane, u frame.Unit, at time.Time) {
 		l.width, l.height = u.Format.Width, u.Format.Height
 	}
 	l.seen = at
+	if s.recorder.sparing.Load() {
+		c.leave(l)
+		return
+	}
 	if c.source != l {
 		better := c.source == nil || l.width*l.height > c.source.width*c.source.height || at.Sub(c.source.seen) > layerPatience
 		if !u.Key || l.width == 0 || !better {

@@ -77,6 +77,7 @@ type Recorder struct {
 	ffmpeg   bool // it is there
 	probing  sync.Once
 	encoder  atomic.Pointer[string] // of H.264 in it; "": none works; nil: not tried
+	sparing  atomic.Bool            // no pictures are transcoded
 
 	stop chan struct{}
 	wg   sync.WaitGroup

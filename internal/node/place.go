@@ -93,6 +93,9 @@ func (n *Node) takeStep(_, now sluice.Step) {
 		limit = sfu.CapLow
 	}
 	n.media.SetCap(limit)
+	if n.recorder != nil {
+		n.recorder.Spare(now >= sluice.StepRungs)
+	}
 	if n.place != nil {
 		n.place.registry.Beat()
 	}
