@@ -12,8 +12,15 @@ const (
 	// keyframeRest is how soon after a keyframe a request must be made for the
 	// next one to count as its answer, and not as one that was due anyway.
 	keyframeRest = int64(300 * time.Millisecond)
+	// keyframeLong is longer than the keyframes of most encoders that do not answer
+	// are apart. A keyframe that follows a request after that long counts as its
+	// answer too.
+	keyframeLong = int64(4 * time.Second)
 	// keyframeRetest is how often a publisher that did not answer is tried again.
 	keyframeRetest = int64(time.Minute)
+	// maxMisses is how many requests in a row a publisher that has answered before
+	// may leave unanswered: one answer may be late on a busy machine.
+	maxMisses = 3
 )
 
 // keyframes merges the keyframe requests of all viewers of a layer, and learns
@@ -23,7 +30,8 @@ type keyframes struct {
 	asked   atomic.Int64 // when a request that is still open was made; SFU clock; 0: none is
 	last    atomic.Int64 // when the last request was made
 	seen    atomic.Int64 // when the newest keyframe came
-	fair    atomic.Bool  // the open request came right after a keyframe
+	fair    atomic.Bool  // the open request came when no keyframe was due
+	misses  atomic.Int32 // requests in a row without an answer
 	verdict atomic.Int32
 }
 
@@ -49,7 +57,7 @@ func (k *keyframes) request(now int64) bool {
 		return false
 	}
 	seen := k.seen.Load()
-	k.fair.Store(seen != 0 && now-seen < keyframeRest)
+	k.fair.Store(seen != 0 && (now-seen < keyframeRest || now-seen > keyframeLong))
 	k.asked.Store(now)
 	return true
 }
@@ -59,6 +67,7 @@ func (k *keyframes) arrived(now int64) {
 	k.seen.Store(now)
 	asked := k.asked.Swap(0)
 	if asked != 0 && now-asked < keyframeInterval && k.fair.Load() {
+		k.misses.Store(0)
 		k.verdict.Store(obeysYes)
 	}
 }
@@ -66,9 +75,18 @@ func (k *keyframes) arrived(now int64) {
 // judge notes that a request has gone unanswered.
 func (k *keyframes) judge(now int64) {
 	asked := k.asked.Load()
-	if asked != 0 && now-asked >= keyframeInterval && k.asked.CompareAndSwap(asked, 0) {
+	if asked == 0 || now-asked < keyframeInterval || !k.asked.CompareAndSwap(asked, 0) {
+		return
+	}
+	if misses := k.misses.Add(1); misses >= maxMisses || k.verdict.Load() != obeysYes {
 		k.verdict.Store(obeysNo)
 	}
+}
+
+// ignored reports whether a request would be in vain: the publisher does not
+// answer, and its own next keyframe is not overdue.
+func (k *keyframes) ignored(now int64) bool {
+	return k.verdict.Load() == obeysNo && now-k.seen.Load() < keyframeLong
 }
 
 // test reports whether to ask only to learn what the publisher does, so that

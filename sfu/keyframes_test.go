@@ -47,6 +47,31 @@ func TestVerdictOnPublishers(t *testing.T) {
 			k.request(ms(1000))
 			k.arrived(ms(1100)) // the answer
 		}, obeysYes},
+		{"an answer long after the last keyframe", func(k *keyframes) {
+			k.arrived(ms(0))
+			k.request(ms(100))
+			k.judge(ms(700))
+			k.request(ms(6000))
+			k.arrived(ms(6200))
+		}, obeysYes},
+		{"two late answers of one that has answered", func(k *keyframes) {
+			k.arrived(ms(0))
+			k.request(ms(100))
+			k.arrived(ms(200))
+			for i := range int64(2) {
+				k.request(ms(2000 + 1000*i))
+				k.judge(ms(2600 + 1000*i))
+			}
+		}, obeysYes},
+		{"three requests in vain", func(k *keyframes) {
+			k.arrived(ms(0))
+			k.request(ms(100))
+			k.arrived(ms(200))
+			for i := range int64(3) {
+				k.request(ms(2000 + 1000*i))
+				k.judge(ms(2600 + 1000*i))
+			}
+		}, obeysNo},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var k keyframes
@@ -78,5 +103,21 @@ func TestPublisherIsTestedAfterAKeyframe(t *testing.T) {
 	k.arrived(now)
 	if !k.test(now) {
 		t.Error("never tested again")
+	}
+}
+
+func TestRequestsInVain(t *testing.T) {
+	var k keyframes
+	now := int64(time.Hour)
+	k.arrived(now)
+	if k.ignored(now) {
+		t.Error("nothing is known yet")
+	}
+	k.verdict.Store(obeysNo)
+	if !k.ignored(now + int64(2*time.Second)) {
+		t.Error("a publisher that does not answer is asked between its keyframes")
+	}
+	if k.ignored(now + int64(5*time.Second)) {
+		t.Error("a publisher whose keyframes have ceased is not asked")
 	}
 }

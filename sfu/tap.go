@@ -75,7 +75,7 @@ func (s *SFU) wall(at int64) time.Time { return s.start.Add(time.Duration(at)).R
 func (t *Tap) AskKeyframe(track uint64, due bool) {
 	now := t.stream.sfu.now()
 	for _, c := range t.cursors {
-		if c.track.ID == track && c.layer.active(now) && !(due && c.layer.keyframes.ignored()) {
+		if c.track.ID == track && c.layer.active(now) && !(due && c.layer.keyframes.ignored(now)) {
 			c.layer.askKeyframe(now)
 		}
 	}
@@ -267,6 +267,3 @@ func (c *cursor) hand(s *SFU, p *ring.Packet, f func(*sluice.Packet)) {
 	})
 	c.lost = 0
 }
-
-// ignored reports whether the publisher is known not to answer requests.
-func (k *keyframes) ignored() bool { return k.verdict.Load() == obeysNo }
