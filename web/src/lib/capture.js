@@ -2,6 +2,7 @@
 
 const NTP_EPOCH_MS = 2_208_988_800_000; // Unix epoch in milliseconds since 1900
 const SMOOTH = 0.2; // weight of the newest reading
+const LONGEST_MS = 1000; // between two pictures of a stream that runs
 const STALE_MS = 300; // since the last picture
 const JUMP_MS = 400; // readings this far off replace the old ones
 const CONFIRM = 4; // when so many agree: a new connection has no sender report yet
@@ -23,14 +24,16 @@ export class CaptureClock {
     this.#onFrame = onFrame;
     this.shownAt = 0; // of the last picture, performance.now
     this.frames = 0;
+    this.interval = 0; // between pictures, smoothed, in milliseconds
     this.#arm();
   }
 
   #arm() {
     if (!this.#video.requestVideoFrameCallback) return;
     this.#handle = this.#video.requestVideoFrameCallback((now) => {
+      const took = now - this.shownAt;
+      if (this.frames++ && took < LONGEST_MS) this.interval += SMOOTH * (took - this.interval);
       this.shownAt = now;
-      this.frames++;
       this.#arm();
       this.#onFrame(now);
     });

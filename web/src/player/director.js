@@ -3,11 +3,14 @@
 import {CaptureClock} from '../lib/capture.js';
 
 const TICK_MS = 50;
-const LATE_MS = 250; // without a picture for so long, the recorded side gets ready
+const LATE_MS = 200; // without a picture for so long, the recorded side gets ready
+const LATE_PICTURES = 3; // and for so many intervals between pictures
+const WARY_MS = 400; // the same after a false alarm
+const FRESH_MS = 250; // since the last picture, while WebRTC is well
 const CONNECT_MS = 2500; // WebRTC gets this long for its first picture
 const STEADY_FRAMES = 8; // WebRTC shows so many before it takes over again
 const MISSED_MS = 5000; // less than this is not worth catching up
-const COOLDOWN_MS = 1500; // between a false alarm and the next
+const COOLDOWN_MS = 1500; // after a false alarm
 const REFUSED = [400, 401, 403, 404]; // the recorded side would refuse as well
 const CAN_FALL_BACK = ['connecting', 'live', 'stalled', 'reconnecting'];
 
@@ -26,7 +29,8 @@ export class Director extends EventTarget {
   #timer = 0;
   #startedAt = performance.now();
   #alarm = 0; // when the recorded side was asked to get ready
-  #quietUntil = 0;
+  #waryUntil = 0;
+  #brokenUntil = 0; // the recorded side is not asked before
   #framesThen = 0; // of WebRTC when it was lost
   #lostAt = 0;
   #stopped = null; // {capture, at}: when the stream stopped
@@ -84,7 +88,7 @@ export class Director extends EventTarget {
 
   /** WebRTC shows pictures now. */
   #healthy() {
-    return this.#clock.shownAt > 0 && performance.now() - this.#clock.shownAt < LATE_MS;
+    return this.#clock.shownAt > 0 && performance.now() - this.#clock.shownAt < FRESH_MS;
   }
 
   #tick() {
@@ -100,14 +104,14 @@ export class Director extends EventTarget {
   #watch(now) {
     if (document.hidden || !this.#mayFallBack()) return this.#calm();
     const since = this.#clock.shownAt || this.#startedAt;
-    const late = now - since > (this.#clock.frames ? LATE_MS : CONNECT_MS) && !this.#rtc.paused;
+    const late = now - since > (this.#clock.frames ? this.#patience(now) : CONNECT_MS) && !this.#rtc.paused;
     if (!late) return this.#alarm ? this.#calm() : undefined;
     if (!this.#alarm) {
-      if (now < this.#quietUntil) return undefined;
+      if (now < this.#brokenUntil) return undefined;
       this.#alarm = now;
       this.#lostAt = since;
       this.#framesThen = this.#clock.frames;
-      this.#rewind.start(this.#clock.capture, {followLive: true, live: this.#clock.now});
+      this.#rewind.start(this.#clock.capture, {followLive: true});
     } else if (this.#rewind.painted && this.#notBefore()) {
       this.#set('fallback');
       this.#swap(this.#hls);
@@ -115,6 +119,10 @@ export class Director extends EventTarget {
       this.#rewind.skipTo(this.#clock.capture);
     }
     return undefined;
+  }
+
+  #patience(now) {
+    return Math.max(now < this.#waryUntil ? WARY_MS : LATE_MS, LATE_PICTURES * this.#clock.interval);
   }
 
   /** WebRTC has a stream to show, or cannot show it here. */
@@ -133,7 +141,7 @@ export class Director extends EventTarget {
   #calm() {
     if (!this.#alarm) return;
     this.#alarm = 0;
-    this.#quietUntil = performance.now() + COOLDOWN_MS;
+    this.#waryUntil = performance.now() + COOLDOWN_MS;
     if (this.mode === 'live') this.#rewind.stop();
   }
 
@@ -168,7 +176,7 @@ export class Director extends EventTarget {
 
   #recordedFailed() {
     this.#alarm = 0;
-    this.#quietUntil = performance.now() + 5000;
+    this.#brokenUntil = performance.now() + 5000;
     if (this.mode !== 'live') this.#toLive();
   }
 

@@ -4,11 +4,15 @@ import {CaptureClock} from '../lib/capture.js';
 import {NativeSource} from './native.js';
 
 const EDGE_S = 0.15; // as near to the live edge as a start may be
-const LEAST_S = 0.5; // distance to the live edge that can be played at
+const LEAST_S = 0.5; // distance to the live edge that can be started at
+const PARTS = 2; // so many parts, and MARGIN_S, is the distance that is kept
+const MARGIN_S = 0.1;
+const STALL_S = 0.2; // what each stall adds to it
+const MOST_PARTS = 12; // fetched at once for a start
 const THIN_S = 0.15; // of buffer: time to build one up
 const FAR_S = 4; // behind its place at the live edge: jump there
 const SLOW = 0.9;
-const RATES = [[1.2, 1.25], [0.25, 1.08]]; // seconds behind, playback rate
+const RATES = [[1.2, 1.25], [0.25, 1.08], [0.08, 1.03]]; // seconds behind, playback rate
 
 /** @typedef {{from: number, to: number}} Range capture times in milliseconds */
 
@@ -28,6 +32,8 @@ export class Rewind extends EventTarget {
   #details = null;
   #target = null; // capture time to start at; NaN: the live edge
   #started = false;
+  #used = false; // the library has loaded media
+  #level = -1; // chosen, -1: automatic
   #clock;
   #timer = 0;
 
@@ -58,7 +64,7 @@ export class Rewind extends EventTarget {
     const {token, url, video} = this.#options;
     const hls = new Hls({
       autoStartLoad: false, enableWorker: false, lowLatencyMode: true, backBufferLength: 20, maxBufferLength: 12,
-      liveDurationInfinity: true, capLevelToPlayerSize: true, startFragPrefetch: true,
+      liveSyncOnStallIncrease: STALL_S, testBandwidth: false, liveDurationInfinity: true, capLevelToPlayerSize: true, startFragPrefetch: true,
       audioPreference: {audioCodec: 'opus'}, // as it was sent; the other is made of it, and later
       xhrSetup: (xhr) => token && xhr.setRequestHeader('Authorization', `Bearer ${token}`),
     });
@@ -81,6 +87,7 @@ export class Rewind extends EventTarget {
     this.recording = data['live.sluice.recording']?.VALUE || '';
     const thumbs = data['live.sluice.thumbnails']?.VALUE;
     if (thumbs) this.thumbnailsUrl = new URL(thumbs, this.#options.url).href;
+    if (this.#level >= 0) hls.nextLevel = this.#level;
     this.#emit('levels');
   }
 
@@ -98,6 +105,7 @@ export class Rewind extends EventTarget {
   }
 
   #fail() {
+    this.#used = false;
     this.stop();
     this.#preparing = null;
     this.#hls?.destroy();
@@ -116,11 +124,47 @@ export class Rewind extends EventTarget {
   #aim() {
     const target = this.#target;
     this.#target = null;
-    if (Number.isNaN(target) || this.followLive) return;
+    if (Number.isNaN(target) || !this.#details.fragments.length) return;
     const at = this.#positionOf(target);
+    if (this.followLive) { // a distance is enough, and spares a second start
+      this.#hls.targetLatency = this.#details.edge + this.#details.age - at;
+      this.#fetchParts(at);
+      return;
+    }
     this.#hls.stopLoad();
     this.#hls.startLoad(at);
     this.#options.video.currentTime = at;
+  }
+
+  /** The library asks for the parts from the keyframe on one by one: now they come at once. */
+  #fetchParts(at) {
+    const parts = (this.#details.partList || []).filter((p) => !p.gap);
+    const from = parts.findLastIndex((p) => p.independent && p.start <= at);
+    if (from >= 0) for (const p of parts.slice(from).slice(0, MOST_PARTS)) this.#fetch(p.url);
+  }
+
+  /** Brings what never changes into the browser's cache, and returns it. */
+  async #fetch(url) {
+    const {token} = this.#options;
+    try {
+      const answer = await fetch(url, token ? {headers: {Authorization: `Bearer ${token}`}} : {});
+      return answer.ok ? await answer.blob() : new Blob();
+    } catch {
+      return new Blob(); // the library asks again, and says what is wrong
+    }
+  }
+
+  /** Has the init sections in the browser's cache, and a connection open. */
+  async warm() {
+    if (!(await this.prepare()) || this.#native || this.#started) return;
+    const {levels, audioTracks} = this.#hls;
+    for (const url of new Set([...levels, ...audioTracks].map((l) => l.uri || l.url))) {
+      const delta = new URL(url);
+      delta.searchParams.set('_HLS_skip', 'YES');
+      const text = await (await this.#fetch(delta.href)).text();
+      const name = [...text.matchAll(/#EXT-X-MAP:URI="([^"]+)"/g)].pop()?.[1];
+      if (name) await this.#fetch(new URL(name, url).href);
+    }
   }
 
   /** Position in the media of a capture time, within what there is. */
@@ -134,6 +178,7 @@ export class Rewind extends EventTarget {
 
   /** Forgets the show: the next prepare() reads the one that runs then. */
   reset() {
+    this.#used = false;
     this.stop();
     this.#hls?.destroy();
     this.#hls = null;
@@ -147,8 +192,8 @@ export class Rewind extends EventTarget {
     return this.#hls?.latency || null;
   }
 
-  /** Loads and plays from a capture time; null for the live edge. `live` is that of now. */
-  async start(capture, {followLive = false, live = 0} = {}) {
+  /** Loads and plays from a capture time; null for the live edge. */
+  async start(capture, {followLive = false} = {}) {
     this.followLive = followLive;
     this.painted = false;
     this.#target = capture ?? NaN;
@@ -158,8 +203,8 @@ export class Rewind extends EventTarget {
       this.#native.start(capture);
     } else {
       this.#details = null;
-      // Near the live edge a distance is enough, and spares a second start.
-      if (followLive) this.#hls.targetLatency = capture ? Math.max(LEAST_S, (live - capture) / 1000) : LEAST_S;
+      this.#used = true;
+      if (followLive) this.#hls.targetLatency = LEAST_S;
       this.#hls.startLoad(-1);
     }
     clearInterval(this.#timer);
@@ -186,7 +231,7 @@ export class Rewind extends EventTarget {
     }
   }
 
-  /** Stops loading; what is prepared stays. */
+  /** Stops loading, and prepares the next start. */
   stop() {
     this.#started = false;
     this.#target = null;
@@ -195,7 +240,16 @@ export class Rewind extends EventTarget {
     this.#options.video.pause();
     this.#options.video.playbackRate = 1;
     this.#native?.stop();
-    this.#hls?.stopLoad();
+    if (this.#used) this.#renew();
+  }
+
+  /** A library that has played aligns what it loads next by what it knew then. */
+  #renew() {
+    this.#used = false;
+    this.#hls?.destroy();
+    this.#hls = null;
+    this.#preparing = null;
+    this.prepare();
   }
 
   /** Keeps its distance to the live edge: slower when the buffer is thin. */
@@ -214,7 +268,7 @@ export class Rewind extends EventTarget {
   #shown() {
     if (!this.#started || this.painted || this.#target !== null) return;
     this.painted = true;
-    if (this.followLive && this.#details?.partHoldBack) this.#hls.targetLatency = this.#details.partHoldBack;
+    if (this.followLive && this.#details?.partTarget) this.#hls.targetLatency = PARTS * this.#details.partTarget + MARGIN_S;
     this.#emit('painted');
   }
 
@@ -262,11 +316,13 @@ export class Rewind extends EventTarget {
     if (!at && choice !== 'auto' && height) {
       level = this.#hls.levels.reduce((best, l, i) => (Math.abs(l.height - height) < Math.abs((this.#hls.levels[best]?.height ?? 1e9) - height) ? i : best), -1);
     }
+    this.#level = level;
     this.#hls.nextLevel = level;
     this.#emit('levels');
   }
 
   close() {
+    this.#used = false;
     this.stop();
     this.#clock.close();
     this.#hls?.destroy();

@@ -118,6 +118,7 @@ export class Sides {
 
   async #look() {
     if (!(await this.rewind?.prepare()) || !this.rewind?.thumbnailsUrl) return;
+    if (this.mode === 'live') this.rewind.warm();
     this.#thumbnails ||= new Thumbnails(this.rewind.thumbnailsUrl, this.#token);
     await this.#thumbnails.refresh().catch(() => {});
   }
