@@ -44,7 +44,7 @@ unit: ## unit tests with the race detector; the seeds of the fuzz targets are am
 	CGO_ENABLED=1 $(GO) test -count=1 -race -timeout 10m $(UNIT)
 
 e2e: ## whole nodes, clients and browsers
-	$(GO) test -count=1 -p 1 -timeout 14m ./e2e/...
+	$(GO) test -count=1 -p 1 -timeout 20m ./e2e/...
 
 churn: ## half an hour of publishers and viewers that come, go and change; CHURN=2h for longer
 	CHURN=$(or $(CHURN),30m) $(GO) test -count=1 -v -timeout 0 -run 'TestChurn$$' ./e2e

@@ -17,7 +17,6 @@ import (
 func TestLimitedLinkOfScalableLayers(t *testing.T) {
 	const freeze = 2 * time.Second
 	for _, tt := range []struct{ name, codec, encodings string }{
-		{"VP8 simulcast L1T3", "VP8", `[{rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150000, scalabilityMode: 'L1T3'}, {rid: 'f', maxBitrate: 1500000, scalabilityMode: 'L1T3'}]`},
 		{"VP9 L3T3_KEY", "VP9", `[{scalabilityMode: 'L3T3_KEY', maxBitrate: 2000000}]`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -30,7 +30,6 @@ func TestScalableLayers(t *testing.T) {
 		share                  float64 // of the frames, the lowest temporal layer, at most
 	}{
 		{"VP9 L3T3_KEY", "VP9", `[{scalabilityMode: 'L3T3_KEY', maxBitrate: 1200000}]`, false, `{"spatialLayerId":0,"temporalLayerId":0}`, 960, 240, 0.4},
-		{"VP9 L1T3", "VP9", `[{scalabilityMode: 'L1T3', maxBitrate: 600000}]`, false, `{"maxTemporalLayerId":0}`, 960, 960, 0.4},
 		{"AV1 L3T3_KEY", "AV1", `[{scalabilityMode: 'L3T3_KEY', maxBitrate: 1200000}]`, true, `{"spatialLayerId":0,"temporalLayerId":0}`, 960, 240, 0.4},
 		{"AV1 L1T3 without the descriptor", "AV1", `[{scalabilityMode: 'L1T3', maxBitrate: 600000}]`, false, `{"maxTemporalLayerId":0}`, 960, 960, 0.4},
 		{"VP8 simulcast", "VP8", `[{rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150000, scalabilityMode: 'L1T3'}, {rid: 'f', maxBitrate: 800000, scalabilityMode: 'L1T3'}]`, false, `{"encodingId":"q","temporalLayerId":0}`, 960, 240, 0.4},
