@@ -3,8 +3,6 @@ package node
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
-	"encoding/json"
 	"net"
 	"net/netip"
 	"runtime"
@@ -15,10 +13,8 @@ import (
 	"time"
 
 	"github.com/sluice-live/sluice"
-	"github.com/sluice-live/sluice/internal/auth"
 	"github.com/sluice-live/sluice/internal/overload"
 	"github.com/sluice-live/sluice/internal/placement"
-	"github.com/sluice-live/sluice/internal/wish"
 	"github.com/sluice-live/sluice/sfu"
 	"github.com/sluice-live/sluice/signaling"
 )
@@ -385,40 +381,3 @@ func (n *Node) playlist(ctx context.Context, stream string) string {
 
 // nearlyFull is from where on a node looks whether another has more room.
 const nearlyFull = .9
-
-// passes is wish.Passes.
-type passes struct{ tickets *auth.Tickets }
-
-func (n *Node) passes() wish.Passes {
-	if n.relays == nil {
-		return nil
-	}
-	return passes{n.relays.tickets}
-}
-
-// Issue implements wish.Passes.
-func (p passes) Issue(node, path string, v wish.Visit) (string, error) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return "", err
-	}
-	text, _, err := p.tickets.Sign(node, "POST "+path, body)
-	return text + "~" + base64.RawURLEncoding.EncodeToString(body), err
-}
-
-// Redeem implements wish.Passes.
-func (p passes) Redeem(pass, path string) (v wish.Visit, err error) {
-	bad := sluice.Errorf(sluice.CodeUnauthenticated, "the ticket is not valid")
-	text, visit, ok := strings.Cut(pass, "~")
-	body, err := base64.RawURLEncoding.DecodeString(visit)
-	if !ok || err != nil {
-		return v, bad
-	}
-	if _, _, err := p.tickets.Check(text, "POST "+path, body); err != nil {
-		return v, err
-	}
-	if json.Unmarshal(body, &v) != nil {
-		return v, bad
-	}
-	return v, nil
-}
