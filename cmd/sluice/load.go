@@ -91,21 +91,7 @@ func (c *LoadCmd) Run(ctx context.Context, out io.Writer) error {
 	if err := cfg.Validate(); err != nil {
 		return usageError{err}
 	}
-	var progress func(load.Progress)
-	if isatty.IsTerminal(os.Stderr.Fd()) {
-		progress = newProgressLine(os.Stderr)
-	}
-	report, err := load.Run(ctx, cfg, progress)
-	if progress != nil {
-		fmt.Fprint(os.Stderr, "\r\x1b[K")
-	}
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return json.NewEncoder(out).Encode(report)
-	}
-	return report.Write(out)
+	return c.show(out, func(progress func(load.Progress)) (report, error) { return load.Run(ctx, cfg, progress) })
 }
 
 func (c *LoadCmd) runHLS(ctx context.Context, out io.Writer) error {
@@ -120,11 +106,20 @@ func (c *LoadCmd) runHLS(ctx context.Context, out io.Writer) error {
 	if err := cfg.Validate(); err != nil {
 		return usageError{err}
 	}
+	return c.show(out, func(progress func(load.Progress)) (report, error) { return load.RunHLS(ctx, cfg, progress) })
+}
+
+// report is what a run of load returns.
+type report interface{ Write(out io.Writer) error }
+
+// show runs a load with a line of progress on a terminal, and writes its report
+// as the flags say.
+func (c *LoadCmd) show(out io.Writer, run func(progress func(load.Progress)) (report, error)) error {
 	var progress func(load.Progress)
 	if isatty.IsTerminal(os.Stderr.Fd()) {
 		progress = newProgressLine(os.Stderr)
 	}
-	report, err := load.RunHLS(ctx, cfg, progress)
+	r, err := run(progress)
 	if progress != nil {
 		fmt.Fprint(os.Stderr, "\r\x1b[K")
 	}
@@ -132,9 +127,9 @@ func (c *LoadCmd) runHLS(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(out).Encode(report)
+		return json.NewEncoder(out).Encode(r)
 	}
-	return report.Write(out)
+	return r.Write(out)
 }
 
 // newProgressLine rewrites one line of a terminal.
