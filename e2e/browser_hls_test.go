@@ -201,9 +201,14 @@ func TestBrowserRewinds(t *testing.T) {
 	})
 	t.Run("keys", func(t *testing.T) {
 		b.exec(seekBar + ".blur()")
+		b.until("the past is long enough", fmt.Sprintf("%s > %s.sides.rewind.range.from + 5000", capture, element))
+		b.do(chromedp.KeyEvent("k")) // so that the clock stands still while it is compared
+		b.until("k pauses", element+".sides.hls.paused")
 		from := eval[float64](b, capture)
 		b.do(chromedp.KeyEvent("j"))
 		b.until("j goes back", fmt.Sprintf("%s < %f", capture, from-3000))
+		b.do(chromedp.KeyEvent("k"))
+		b.until("k plays on", "!"+element+".sides.hls.paused")
 	})
 	t.Run("live", func(t *testing.T) {
 		b.exec(inside + ".querySelector('.go-live-now').click()")

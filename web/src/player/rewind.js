@@ -4,6 +4,7 @@ import {CaptureClock} from '../lib/capture.js';
 import {NativeSource} from './native.js';
 
 const EDGE_S = 0.15; // as near to the live edge as a start may be
+const HOLE_S = 0.1; // sound and picture do not begin at the same moment
 const LEAST_S = 0.5; // distance to the live edge that can be started at
 const PARTS = 2; // so many parts, and MARGIN_S, is the distance that is kept
 const MARGIN_S = 0.1;
@@ -173,7 +174,7 @@ export class Rewind extends EventTarget {
     let best = fragments[0];
     for (const f of fragments) if (f.programDateTime && f.programDateTime <= capture) best = f;
     const at = best.start + (capture - best.programDateTime) / 1000;
-    return Math.max(fragments[0].start, Math.min(at, edge - EDGE_S));
+    return Math.max(fragments[0].start + HOLE_S, Math.min(at, edge - EDGE_S));
   }
 
   /** Forgets the show: the next prepare() reads the one that runs then. */
