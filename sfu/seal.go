@@ -8,6 +8,8 @@ import (
 
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
+
+	"github.com/sluice-live/sluice/sfu/internal/gcm"
 )
 
 // sealer protects the RTP that a viewer gets. Only the viewer's shard uses it.
@@ -34,9 +36,9 @@ func newSealer(profile srtp.ProtectionProfile, key, salt []byte) (sealer, error)
 // and keeps no state for each stream, which costs half of what a srtp.Context
 // adds to the cipher.
 type gcmSealer struct {
-	aead  cipher.AEAD
-	salt  [12]byte
-	nonce [12]byte // scratch
+	aead  *gcm.Sealer
+	salt  [gcm.NonceBytes]byte
+	nonce [gcm.NonceBytes]byte // scratch
 }
 
 // Labels of the key derivation (RFC 3711 section 4.3.2).
@@ -56,11 +58,7 @@ func newGCMSealer(key, salt []byte) (*gcmSealer, error) {
 		return nil, err
 	}
 	copy(s.salt[:], sessionSalt)
-	block, err := aes.NewCipher(session)
-	if err != nil {
-		return nil, fmt.Errorf("SRTP cipher: %w", err)
-	}
-	if s.aead, err = cipher.NewGCM(block); err != nil {
+	if s.aead, err = gcm.New(session); err != nil {
 		return nil, fmt.Errorf("SRTP cipher: %w", err)
 	}
 	return s, nil
@@ -90,7 +88,7 @@ func (s *gcmSealer) seal(dst, header, payload []byte, roc uint32) ([]byte, error
 	n[10] ^= h[2]
 	n[11] ^= h[3]
 	dst = append(dst[:0], header...)
-	return s.aead.Seal(dst, n, payload, dst), nil
+	return s.aead.Seal(dst, &s.nonce, payload, dst), nil
 }
 
 func xor32(b []byte, v uint32) { binary.BigEndian.PutUint32(b, binary.BigEndian.Uint32(b)^v) }
