@@ -22,6 +22,7 @@ type replay struct {
 	Recording string           `json:"recording"`
 	Stream    string           `json:"stream"`
 	Started   string           `json:"started"` // what offsets count from
+	Ended     *string          `json:"ended"`   // null while it runs
 	Messages  []replayedFrame  `json:"messages"`
 	Next      *json.RawMessage `json:"next"` // "from" of the next page; null at the end
 }
@@ -32,8 +33,9 @@ type replayedFrame struct {
 	Offset float64 `json:"offset"` // seconds
 }
 
-// Replay serves the messages of a recording, from the offset "from" of the query
-// on (seconds). Watching the stream takes the same right.
+// Replay serves the messages of a recording, from "from" of the query on: an
+// offset in seconds, or a time (RFC 3339). Watching the stream takes the same
+// right.
 func (h *Handler) Replay(w http.ResponseWriter, r *http.Request, recording string) {
 	wish.CORS(w.Header(), http.MethodGet, http.MethodHead, http.MethodOptions)
 	page, err := h.replay(r, recording)
@@ -59,19 +61,33 @@ func (h *Handler) replay(r *http.Request, recording string) (*replay, error) {
 	if !grant.MayWatch(rec.Stream) {
 		return nil, sluice.Errorf(sluice.CodeForbidden, "the token does not allow watching the stream %q", rec.Stream)
 	}
-	from := rec.Started
-	if text := r.URL.Query().Get("from"); text != "" {
-		seconds, err := strconv.ParseFloat(text, 64)
-		if err != nil || !(seconds >= 0 && seconds < 1e8) {
-			return nil, sluice.Errorf(sluice.CodeInvalid, "from is a number of seconds")
-		}
-		from = from.Add(time.Duration(seconds * float64(time.Second)))
+	from, err := replayFrom(rec.Started, r.URL.Query().Get("from"))
+	if err != nil {
+		return nil, err
 	}
 	messages, err := h.hub.deps.Archive.MessagesBetween(r.Context(), rec.Stream, from, rec.Ended, maxReplay+1)
 	if err != nil {
 		return nil, err
 	}
 	return replayOf(rec, messages), nil
+}
+
+// replayFrom reads where a page begins.
+func replayFrom(started time.Time, text string) (time.Time, error) {
+	if text == "" {
+		return started, nil
+	}
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		if at.Before(started) {
+			at = started
+		}
+		return at, nil
+	}
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(seconds >= 0 && seconds < 1e8) {
+		return started, sluice.Errorf(sluice.CodeInvalid, "from is a number of seconds or a time (RFC 3339)")
+	}
+	return started.Add(time.Duration(seconds * float64(time.Second))), nil
 }
 
 // recording finds a recording by its id.
@@ -91,6 +107,10 @@ func (h *Hub) recording(ctx context.Context, id string) (sluice.Recording, error
 // replayOf makes a page. Messages of the same millisecond stay together.
 func replayOf(rec sluice.Recording, messages []catalog.Message) *replay {
 	page := &replay{Recording: rec.ID, Stream: rec.Stream, Started: stamp(rec.Started), Messages: []replayedFrame{}}
+	if !rec.Ended.IsZero() {
+		ended := stamp(rec.Ended)
+		page.Ended = &ended
+	}
 	offset := func(m catalog.Message) float64 { return float64(m.At.Sub(rec.Started).Milliseconds()) / 1000 }
 	if len(messages) > maxReplay {
 		last := maxReplay

@@ -282,7 +282,16 @@ func TestReplay(t *testing.T) {
 		return status == 200 && len(answer["messages"].([]any)) == 1
 	})
 	m := answer["messages"].([]any)[0].(map[string]any)
-	if m["text"] != "in it" || m["offset"].(float64) < 0 || m["offset"].(float64) > 20 || answer["next"] != nil {
+	if m["text"] != "in it" || m["offset"].(float64) < 0 || m["offset"].(float64) > 20 || answer["next"] != nil || answer["ended"] != nil {
+		t.Errorf("%v", answer)
+	}
+	for from, want := range map[string]int{"0": 1, "3600": 0, "2001-01-01T00:00:00Z": 1, "2999-01-01T00:00:00.500Z": 0, m["at"].(string): 1} {
+		if _, answer := ask(t, "GET", url+"rec1/chat.json?from="+from, "watch.demo.x", ""); len(answer["messages"].([]any)) != want {
+			t.Errorf("from %s: %v", from, answer)
+		}
+	}
+	n.shows = []sluice.Recording{{ID: "rec1", Stream: "demo", Started: n.shows[0].Started, Ended: time.Now().Add(time.Hour)}}
+	if _, answer = ask(t, "GET", url+"rec1/chat.json", "watch.demo.x", ""); answer["ended"] == nil {
 		t.Errorf("%v", answer)
 	}
 	for _, tt := range []struct {

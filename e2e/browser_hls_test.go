@@ -178,10 +178,15 @@ func TestBrowserRewinds(t *testing.T) {
 	n := startNode(t, "record.part=200ms")
 	publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: pattern(t, clips.H264, false)})
 	n.live(t, "demo", 1)
+	say := said(t, n)
+	say("first words")
 	b := newBrowser(t)
+	chat := &chatting{b}
 	b.open(n.URL + "/watch/demo")
 	b.until("WebRTC plays", state+" === 'live' && "+decoded+" > 30")
 	b.until("there are ten seconds of past", hasPast+" && Number("+seekBar+".max) > 10")
+	say("later words")
+	chat.sees("both messages", "first words", "later words")
 	b.exec(gaps)
 
 	t.Run("seek bar", func(t *testing.T) {
@@ -199,6 +204,7 @@ func TestBrowserRewinds(t *testing.T) {
 		}
 		accessible(b)
 	})
+	t.Run("chat of the past", func(t *testing.T) { chatOfThePast(chat) })
 	t.Run("keys", func(t *testing.T) {
 		b.exec(seekBar + ".blur()")
 		b.until("the past is long enough", fmt.Sprintf("%s > %s.sides.rewind.range.from + 5000", capture, element))
@@ -214,12 +220,16 @@ func TestBrowserRewinds(t *testing.T) {
 		b.exec(inside + ".querySelector('.go-live-now').click()")
 		b.until("WebRTC is shown again", "!"+playsHLS+" && "+mode+" === 'live'")
 		grows(b, "pictures", decoded)
+		chat.until("the chat is of now", chatPanel+".dataset.replay === 'false' && "+chatTexts+".length === 2")
 	})
 	if report := readGaps(b); report.Black > 0 {
 		t.Error("a black picture was shown")
 	} else {
 		t.Logf("longest time without a picture, seeking included: %.0f ms", report.Worst)
 	}
+	t.Run("chat of a recording", func(t *testing.T) {
+		chatOfARecording(chat, n.URL+"/watch/demo?recording="+eval[string](b, element+".sides.rewind.recording"))
+	})
 }
 
 // TestBrowserCatchesUp leaves a viewer without a publisher for a while, and then

@@ -54,7 +54,7 @@ func settings(endpoint string) (webrtc.SettingEngine, error) {
 	}
 	s.SetNet(roomyNet{inner})
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	s.SetICETimeouts(3*time.Second, 4*time.Second, time.Second) // a dead server is noticed in 7 s
+	iceTiming(&s, time.Second)
 	if loopback(target.Hostname()) {
 		s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 		s.SetIncludeLoopbackCandidate(true)
@@ -63,6 +63,12 @@ func settings(endpoint string) (webrtc.SettingEngine, error) {
 		s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 	}
 	return s, nil
+}
+
+// iceTiming has the path checked at an interval: a dead server is noticed after
+// seven of them.
+func iceTiming(s *webrtc.SettingEngine, consent time.Duration) {
+	s.SetICETimeouts(3*consent, 4*consent, consent)
 }
 
 // roomyNet gives sockets a large read buffer: a viewer's start is a burst of a
@@ -193,6 +199,9 @@ func viewerAPI(cfg ViewerConfig) (*webrtc.API, error) {
 	set, err := settings(cfg.URL)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Consent > 0 {
+		iceTiming(&set, cfg.Consent)
 	}
 	m := &webrtc.MediaEngine{}
 	if err := m.RegisterCodec(opusParameters(), webrtc.RTPCodecTypeAudio); err != nil {

@@ -29,6 +29,7 @@ type ViewerConfig struct {
 	NACK        bool          // ask for lost video packets
 	TransportCC bool          // send transport-wide congestion feedback
 	Silence     time.Duration // without a packet, after which the server is asked whether the session is still there; 0: never
+	Consent     time.Duration // between checks of the path; 0: one second
 	NoAudio     bool
 	NoVideo     bool
 	HTTP        *http.Client // nil: an own one
@@ -119,7 +120,9 @@ func (v *Viewer) start(ctx context.Context) error {
 	if err := v.negotiate(ctx, v.cfg.HTTP, v.cfg.URL, v.cfg.Token, local); err != nil {
 		return err
 	}
-	v.spawn(v.feedback)
+	if !v.cfg.NoVideo || v.cfg.Silence > 0 {
+		v.spawn(v.feedback)
+	}
 	return nil
 }
 

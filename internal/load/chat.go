@@ -1,14 +1,12 @@
 package load
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -81,6 +79,7 @@ type chatRun struct {
 	errors    map[string]int
 	refused   map[string]int
 	confirmed map[string]string // id of a message, by ref
+	readers   chatReaders
 }
 
 // bot is a member.
@@ -93,7 +92,6 @@ type bot struct {
 	mu     sync.Mutex
 	frames uint64
 	ids    []string
-	delays histogram
 }
 
 // RunChat loads a chat and reports. When ctx ends early, what came until then is
@@ -103,7 +101,7 @@ func RunChat(ctx context.Context, cfg ChatConfig) (*ChatReport, error) {
 		return nil, err
 	}
 	r := &chatRun{
-		cfg: cfg, mark: "load" + strconv.FormatInt(time.Now().UnixNano()%1e9, 36),
+		cfg: cfg, mark: "b" + strconv.FormatInt(time.Now().UnixNano()%1e9, 36),
 		errors: map[string]int{}, refused: map[string]int{}, confirmed: map[string]string{},
 	}
 	defer r.close()
@@ -209,7 +207,7 @@ func (r *chatRun) talk(ctx context.Context) int {
 		ref := r.mark + "-" + strconv.Itoa(sent)
 		frame, err := json.Marshal(map[string]string{
 			"type": "send", "ref": ref,
-			"text": fmt.Sprintf("%s %d %d is what a bot says", r.mark, sent, time.Now().UnixMicro()),
+			"text": fmt.Sprintf("%s %d %d", r.mark, sent, time.Now().UnixMicro()),
 		})
 		if err == nil {
 			err = b.conn.Send(frame)
@@ -245,59 +243,10 @@ func (r *chatRun) settle(ctx context.Context, sent int) {
 	}
 }
 
-// take reads a frame, or an array of them.
-func (b *bot) take(frame []byte) {
-	now := time.Now().UnixMicro()
-	if bytes.Contains(frame, []byte(`"type":"welcome"`)) {
-		b.once.Do(func() { close(b.joined) })
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.frames++
-	mark := []byte(b.run.mark)
-	if !bytes.Contains(frame, mark) {
-		return
-	}
-	if frame[0] != '[' {
-		frame = slices.Concat([]byte("["), frame, []byte("]"))
-	}
-	var all []struct {
-		Type, ID, Ref, Text, Code string
-	}
-	if json.Unmarshal(frame, &all) != nil {
-		return
-	}
-	for _, f := range all {
-		switch f.Type {
-		case "message":
-			var n, at int64
-			var word string
-			if _, err := fmt.Sscan(f.Text, &word, &n, &at); err != nil || word != b.run.mark {
-				continue
-			}
-			b.ids = append(b.ids, f.ID)
-			b.delays.add(time.Duration(now-at) * time.Microsecond)
-			if f.Ref != "" {
-				b.run.note(func(r *chatRun) { r.confirmed[f.Ref] = f.ID })
-			}
-		case "error":
-			b.run.note(func(r *chatRun) { r.refused[f.Code]++ })
-		}
-	}
-}
-
-func (r *chatRun) note(f func(*chatRun)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	f(r)
-}
-
 func (r *chatRun) report() *ChatReport {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	rep := &ChatReport{Members: len(r.bots), Failed: r.failed, Errors: r.errors, Confirmed: len(r.confirmed), Refused: r.refused}
-	var delays histogram
 	orders := map[uint64]bool{}
 	counts := map[string]bool{} // ids of messages that are confirmed
 	for _, id := range r.confirmed {
@@ -321,11 +270,11 @@ func (r *chatRun) report() *ChatReport {
 		rep.Delivered += uint64(len(b.ids))
 		rep.Lost += uint64(len(counts) - got)
 		rep.Frames += b.frames
-		delays.merge(&b.delays)
 		orders[h.Sum64()] = true
 		b.mu.Unlock()
 	}
 	rep.Orders = len(orders)
+	delays := r.readers.delays()
 	milli := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	rep.P50, rep.P99, rep.Max = milli(delays.quantile(.5)), milli(delays.quantile(.99)), milli(delays.largest)
 	return rep

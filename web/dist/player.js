@@ -1,1 +1,1 @@
-import{a}from"./chunk-QWESONNG.js";import"./chunk-C2VYOYVQ.js";import"./chunk-RDVKXVVK.js";import"./chunk-RBVI77QV.js";import"./chunk-B6W65FGL.js";import"./chunk-YKYHX6PP.js";import"./chunk-EEO2DZJH.js";import"./chunk-XLNMXEEX.js";export{a as LivePlayer};
+import{j as a}from"./chunk-UN6ITABO.js";import"./chunk-C2VYOYVQ.js";import"./chunk-RDVKXVVK.js";import"./chunk-C6LNPHRI.js";import"./chunk-B6W65FGL.js";import"./chunk-YKYHX6PP.js";import"./chunk-EEO2DZJH.js";import"./chunk-XLNMXEEX.js";export{a as LivePlayer};

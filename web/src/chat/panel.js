@@ -2,6 +2,7 @@
 // else.
 
 import {fill, h, icon} from '../lib/dom.js';
+import {duration} from '../lib/format.js';
 import {icons} from '../lib/icons.js';
 import {t} from '../strings.js';
 import {banDialog} from './ban.js';
@@ -18,9 +19,14 @@ export class ChatPanel {
   #rows = new Map(); // id or ref to element
   #loading = false;
   #drawing = 0;
+  #replay = null; // what is shown instead of the room
+  #live = false; // the reader wants the room all the same
+  #recorded;
 
-  constructor(client) {
+  /** @param {object} options recorded: there is no room, only replays */
+  constructor(client, {recorded = false} = {}) {
     this.#client = client;
+    this.#recorded = recorded;
     this.list = h('ol', {class: 'chat-list', role: 'log', 'aria-live': 'polite', 'aria-label': t('chat.log'), tabindex: '0'});
     this.unread = h('button', {type: 'button', class: 'chat-unread', hidden: true, on: {click: () => this.#toEnd()}});
     this.status = h('p', {class: 'chat-status', role: 'status', text: t('chat.connecting')});
@@ -28,14 +34,13 @@ export class ChatPanel {
     this.button = h('button', {type: 'submit', class: 'button primary', 'aria-label': t('chat.send')}, icon(icons.send));
     this.slow = h('select', {class: 'chat-slow', 'aria-label': t('chat.slow'), hidden: true, on: {change: () => client.setSlow(Number(this.slow.value))}},
       SLOW.map((s) => h('option', {value: String(s), text: s ? t('chat.slowOn', {n: s}) : t('chat.slowOff')})));
+    this.form = h('form', {class: 'chat-form', hidden: recorded, on: {submit: (ev) => this.#submit(ev)}},
+      h('label', {class: 'sr', for: 'chat-text', text: t('chat.say')}), this.input, this.button);
     this.dialog = banDialog((user, seconds, reason) => client.ban(user, seconds, reason));
     this.element = h('section', {class: 'chat', 'aria-labelledby': 'chat-title'},
       h('header', {class: 'chat-head'}, h('h2', {id: 'chat-title', text: t('chat.title')}), h('span', {class: 'space'}), this.slow),
       h('div', {class: 'chat-body'}, this.list, this.unread),
-      this.status,
-      h('form', {class: 'chat-form', on: {submit: (ev) => this.#submit(ev)}},
-        h('label', {class: 'sr', for: 'chat-text', text: t('chat.say')}), this.input, this.button),
-      this.dialog.element);
+      this.status, this.form, this.dialog.element);
     this.list.addEventListener('scroll', () => this.#scrolled(), {passive: true});
     this.#listen();
     this.#draw();
@@ -50,6 +55,23 @@ export class ChatPanel {
     c.addEventListener('slow', () => this.#later());
     c.addEventListener('banned', ({detail}) => this.#banned(detail));
     c.addEventListener('refused', ({detail}) => this.#say(t(`chat.error.${detail.code}`)));
+  }
+
+  /** Shows a replay instead of the room; null for the room again. */
+  replay(replay) {
+    if (!replay) this.#live = false;
+    if (replay === this.#replay) return;
+    this.#replay?.removeEventListener('change', this.#replayed);
+    this.#replay = replay;
+    replay?.addEventListener('change', this.#replayed);
+    this.#toEnd();
+  }
+
+  #replayed = () => this.#later();
+
+  /** The replay, while it is what is shown. */
+  get #past() {
+    return this.#live ? null : this.#replay;
   }
 
   /** Draws once for all changes of a moment. */
@@ -72,10 +94,11 @@ export class ChatPanel {
 
   #draw() {
     const c = this.#client;
-    const shown = this.#locked ? c.messages : c.messages.slice(-SHOWN);
+    const {messages} = this.#past || c;
+    const shown = this.#locked ? messages : messages.slice(-SHOWN);
     const rows = new Map();
     for (const m of shown) rows.set(m.id, this.#rows.get(m.id) || this.#row(m));
-    for (const p of c.pending) rows.set(p.ref, this.#pendingRow(p));
+    if (!this.#past) for (const p of c.pending) rows.set(p.ref, this.#pendingRow(p));
     const height = this.list.scrollHeight;
     const top = this.list.scrollTop;
     this.#place([...rows.values()]);
@@ -86,7 +109,7 @@ export class ChatPanel {
       this.#loading = false;
     }
     this.unread.hidden = !this.#locked;
-    this.unread.textContent = this.#unread ? t('chat.unread', {n: this.#unread}) : t('chat.toEnd');
+    this.unread.textContent = this.#unread && !this.#past ? t('chat.unread', {n: this.#unread}) : t('chat.toEnd');
     this.#controls();
   }
 
@@ -112,11 +135,28 @@ export class ChatPanel {
     this.slow.value = String(c.slow);
     this.element.dataset.transport = c.transport;
     this.element.dataset.connected = String(c.connected);
+    this.element.dataset.replay = String(Boolean(this.#past));
+    this.form.hidden = this.#recorded || Boolean(this.#past);
+    if (this.#replay || this.#recorded) return this.#replayNote();
+    this.switch = null;
     let text = '';
     if (!c.connected) text = t(c.user ? 'chat.reconnecting' : 'chat.connecting');
     else if (!may) text = t('chat.readOnly');
     else if (c.slow && !c.moderates) text = t('chat.slowNote', {n: c.slow});
     if (this.steady !== text) this.#say((this.steady = text));
+  }
+
+  /** Says whose chat is shown, and offers the other. */
+  #replayNote() {
+    const past = this.#recorded || this.#past;
+    this.steady = null;
+    if (this.switch === past) return;
+    this.switch = past;
+    fill(this.status, t(past ? 'chat.past' : 'chat.now'), ' ',
+      !this.#recorded && h('button', {type: 'button', class: 'chat-link', text: t(past ? 'chat.toNow' : 'chat.toPast'), on: {click: () => {
+        this.#live = !this.#live;
+        this.#toEnd();
+      }}}));
   }
 
   #say(text) {
@@ -130,7 +170,7 @@ export class ChatPanel {
       tool('chat.delete', icons.trash, () => this.#client.delete(m.id)),
       this.#client.moderates && !mine && m.user.role === 'viewer' && tool('chat.ban', icons.ban, () => this.dialog.open(m.user)));
     return h('li', {class: 'chat-row', 'data-id': m.id},
-      h('time', {datetime: m.at, text: clock(m.at)}), ' ', badge,
+      h('time', {datetime: m.at, text: this.#recorded ? duration(1000 * m.offset) : clock(m.at)}), ' ', badge,
       h('bdi', {class: 'chat-name', 'data-hue': String(hue(m.user.id)), text: m.user.name}), ' ',
       h('span', {class: 'chat-text', dir: 'auto', text: m.text}), tools);
   }
@@ -163,7 +203,7 @@ export class ChatPanel {
       this.#locked = locked;
       this.#later();
     }
-    if (locked && scrollTop < NEAR && this.#client.more && !this.#loading && this.#client.connected) {
+    if (locked && scrollTop < NEAR && !this.#past && this.#client.more && !this.#loading && this.#client.connected) {
       this.#loading = true;
       this.#client.older();
     }

@@ -26,7 +26,8 @@ const FORWARD = ['statechange', 'no-media', 'media-recovered', 'qualitychange', 
  * which then comes with "chatchannel").
  *
  * Fires WhepPlayer's events on itself, and "fallback" ({mode, freeze}) when another side
- * is shown: mode is live (WebRTC), fallback (LL-HLS stands in) or behind (the past).
+ * is shown: mode is live (WebRTC), fallback (LL-HLS stands in) or behind (the past);
+ * and "moment" ({mode, recording, capture}) twice a second: the capture time that is shown.
  * `player` is the WhepPlayer, `video` the element that is shown, `sides` both of them,
  * `readClock()` reads the test clock in the picture.
  */
@@ -164,6 +165,7 @@ export class LivePlayer extends HTMLElement {
 
   #sideChanged() {
     if (this.sides.recorded) this.#modeChanged();
+    this.dispatchEvent(new CustomEvent('moment', {detail: this.sides.moment}));
   }
 
   /** The state of what is shown: the recorded side plays while WebRTC does not. */

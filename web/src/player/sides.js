@@ -52,6 +52,11 @@ export class Sides {
     return this.director?.mode || 'live';
   }
 
+  /** What is shown: mode, recording ("" while it is unknown) and capture time (or null). */
+  get moment() {
+    return {mode: this.mode, recording: this.rewind?.recording || '', capture: this.director?.capture ?? null};
+  }
+
   /** True while the recorded side is shown. */
   get recorded() {
     return this.front === this.hls;

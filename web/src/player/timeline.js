@@ -7,7 +7,10 @@ import {t} from '../strings.js';
 
 const NEAR_LIVE_S = 4; // this near to the end, the bar means live
 
-/** `actions`: seek(capture), goLive(), look() (somebody may want to seek), picture(capture) → Promise of a URL. */
+/**
+ * `actions`: seek(capture), goLive(), look() (somebody may want to seek), picture(capture) → Promise of a URL;
+ * recorded: the end is not the live edge.
+ */
 export class Timeline {
   #actions;
   #from = 0;
@@ -30,12 +33,12 @@ export class Timeline {
     this.preview = h('div', {class: 'preview', hidden: true, 'aria-hidden': 'true'}, this.picture, this.time);
     this.live = h('button', {class: 'control go-live-now', type: 'button', 'aria-label': t('player.goLive'), title: `${t('player.goLive')} (End)`, on: {click: () => actions.goLive()}},
       icon(icons.signal), h('span', {class: 'live-label', text: t('player.live')}));
-    this.element = h('div', {class: 'timeline', hidden: true}, this.preview, this.slider, this.live);
+    this.element = h('div', {class: 'timeline', hidden: true}, this.preview, this.slider, !actions.recorded && this.live);
   }
 
   /** Times in milliseconds; `at` is what is shown, `live` whether that is the live edge. */
   update({from, to, at, live}) {
-    const ok = from > 0 && to - from > 1000 * NEAR_LIVE_S;
+    const ok = from > 0 && (this.#actions.recorded || to - from > 1000 * NEAR_LIVE_S);
     this.element.hidden = !ok;
     if (!ok) return;
     this.live.setAttribute('aria-pressed', String(live));
@@ -49,9 +52,15 @@ export class Timeline {
   }
 
   #say(behindMs) {
-    const text = behindMs < 1000 * NEAR_LIVE_S ? t('player.live') : t('player.behind', {time: duration(behindMs)});
+    const text = this.#actions.recorded ? this.#position(behindMs)
+      : behindMs < 1000 * NEAR_LIVE_S ? t('player.live') : t('player.behind', {time: duration(behindMs)});
     if (this.slider.getAttribute('aria-valuetext') !== text) this.slider.setAttribute('aria-valuetext', text);
     this.slider.style.setProperty('--played', `${(100 * Number(this.slider.value)) / Math.max(1, Number(this.slider.max))}%`);
+  }
+
+  #position(behindMs) {
+    const length = this.#to - this.#from;
+    return t('player.position', {time: duration(length - behindMs), length: duration(length)});
   }
 
   #capture(second) {
@@ -69,7 +78,7 @@ export class Timeline {
     this.#held = false;
     this.preview.hidden = true;
     const second = Number(this.slider.value);
-    if (Number(this.slider.max) - second < NEAR_LIVE_S) this.#actions.goLive();
+    if (Number(this.slider.max) - second < NEAR_LIVE_S && !this.#actions.recorded) this.#actions.goLive();
     else this.#actions.seek(this.#capture(second));
   }
 
@@ -84,7 +93,8 @@ export class Timeline {
     this.preview.hidden = false;
     this.preview.style.insetInlineStart = `${(100 * part).toFixed(2)}%`;
     const behind = this.#to - this.#capture(second);
-    this.time.textContent = behind < 1000 * NEAR_LIVE_S ? t('player.live') : `−${duration(behind)}`;
+    this.time.textContent = this.#actions.recorded ? duration(this.#to - this.#from - behind)
+      : behind < 1000 * NEAR_LIVE_S ? t('player.live') : `−${duration(behind)}`;
     const url = await this.#actions.picture(this.#capture(second)).catch(() => '');
     if (turn !== this.#shown) return;
     this.picture.hidden = !url;
