@@ -39,8 +39,8 @@ func (c Config) Validate() error {
 }
 
 const (
-	// pollInterval is how often a show reads its tap.
-	pollInterval = 20 * time.Millisecond
+	// pollInterval is how often a show reads a tap that does not grow.
+	pollInterval = 100 * time.Millisecond
 	// lookInterval is how often the Recorder looks for streams to record.
 	lookInterval = 200 * time.Millisecond
 	// cleanInterval is how often it takes away what is too old or too much.

@@ -92,6 +92,13 @@ func (s *studio) Now() time.Time {
 	return s.start.Add(s.now)
 }
 
+// Grown implements Tap: there is always more to read.
+func (s *studio) Grown() <-chan struct{} {
+	grown := make(chan struct{})
+	time.AfterFunc(20*time.Millisecond, func() { close(grown) })
+	return grown
+}
+
 // Read implements Tap. Each call lets a fifth of a second pass.
 func (s *studio) Read(f func(*sluice.Packet)) []*sluice.Track {
 	s.mu.Lock()

@@ -32,6 +32,8 @@ type Tap interface {
 	// Read calls f with each packet since the last call, video before audio, and
 	// returns the tracks that there are now.
 	Read(f func(*sluice.Packet)) []*sluice.Track
+	// Grown receives when there may be more to read.
+	Grown() <-chan struct{}
 	// AskKeyframe asks the publisher for a keyframe of a track; with due, not
 	// when it is known to ignore that.
 	AskKeyframe(track uint64, due bool)

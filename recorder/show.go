@@ -51,6 +51,7 @@ func (s *show) run() {
 	defer tick.Stop()
 	for {
 		select {
+		case <-s.tap.Grown():
 		case <-tick.C:
 		case <-s.recorder.stop:
 			s.finish(false)

@@ -25,7 +25,7 @@ const (
 type reader struct {
 	layer *layer
 	sfu   *SFU
-	wake  func(urgency) // tells the shards; never blocks
+	wake  func(urgency) // tells shards and taps; never blocks
 
 	gaps      *lost.List // nil when the publisher cannot send packets again
 	publisher *Publisher // asked for them
@@ -153,15 +153,20 @@ func (r *reader) repair(seq uint64, now int64) {
 	}
 }
 
-// tell wakes the shards when somebody waits for this packet: at once at the end
-// of a frame, which they then send in one go.
+// tell wakes the taps, and then the shards, which so run first, when somebody
+// waits for this packet: at once at the end of a frame, which they then send in
+// one go.
 func (r *reader) tell() {
+	complete := r.header.Marker || !r.layer.codec.Video()
+	if complete && r.layer.taps.Load() > 0 {
+		r.wake(frameTapped)
+	}
 	switch {
 	case r.fresh:
 		r.fresh = false
 		r.wake(choices)
 	case r.layer.watchers.Load() == 0:
-	case r.header.Marker || !r.layer.codec.Video():
+	case complete:
 		r.wake(frameEnd)
 	default:
 		r.wake(framePart)

@@ -86,13 +86,14 @@ func newShard(st *stream) *shard {
 	}
 }
 
-// urgency is why a shard is woken.
+// urgency is why a shard or a tap is woken.
 type urgency uint8
 
 const (
-	framePart urgency = iota // a packet in the middle of a frame: soon
-	frameEnd                 // the last packet of a frame: now
-	choices                  // layers have come or gone: choose anew, now
+	framePart   urgency = iota // a packet in the middle of a frame: soon
+	frameEnd                   // the last packet of a frame: now
+	choices                    // layers have come or gone: choose anew, now
+	frameTapped                // the last packet of a frame, for taps
 )
 
 // signal wakes the shard. It never blocks.

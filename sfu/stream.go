@@ -33,6 +33,7 @@ type stream struct {
 
 	sources atomic.Pointer[sources]
 	shards  atomic.Pointer[[]*shard]
+	taps    atomic.Pointer[[]*Tap]
 
 	stop    chan struct{}
 	running sync.WaitGroup
@@ -56,6 +57,7 @@ func newStream(s *SFU, name string) *stream {
 	}
 	st.sources.Store(&sources{})
 	st.shards.Store(&[]*shard{})
+	st.taps.Store(&[]*Tap{})
 	st.running.Go(st.monitor)
 	return st
 }
@@ -69,9 +71,16 @@ func (st *stream) close() {
 	st.mu.Unlock()
 }
 
-// wake tells the shards that rings have grown or the choice of layers has
-// changed.
+// wake tells the shards, or the taps, that rings have grown or the choice of
+// layers has changed.
 func (st *stream) wake(u urgency) {
+	if u == frameTapped {
+		now := st.sfu.now()
+		for _, t := range *st.taps.Load() {
+			t.notice(now)
+		}
+		return
+	}
 	for _, sh := range *st.shards.Load() {
 		sh.signal(u)
 	}

@@ -1,6 +1,8 @@
 package sfu
 
 import (
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-live/sluice"
@@ -16,6 +18,8 @@ const (
 	// to appear and to report their clocks before any of it is delivered.
 	settleLeast = int64(300 * time.Millisecond)
 	settleMost  = int64(3 * time.Second)
+	// tapInterval is the least time between two notices that a tap can read more.
+	tapInterval = int64(20 * time.Millisecond)
 )
 
 // Tap is a viewer without a network: it reads every layer of a stream out of the
@@ -25,6 +29,8 @@ type Tap struct {
 	stream  *stream
 	cursors []*cursor
 	settled *Publisher // whose tracks are delivered
+	grown   chan struct{}
+	noticed atomic.Int64 // when grown was last signalled
 }
 
 // cursor is how far a tap is in one layer.
@@ -45,11 +51,14 @@ func (s *SFU) Tap(name string) (*Tap, error) {
 	if st == nil {
 		return nil, errOffline()
 	}
-	return &Tap{stream: st}, nil
+	t := &Tap{stream: st, grown: make(chan struct{}, 1)}
+	st.tap(t)
+	return t, nil
 }
 
 // Close gives the stream up.
 func (t *Tap) Close() {
+	t.stream.untap(t)
 	for _, c := range t.cursors {
 		c.layer.taps.Add(-1)
 	}
@@ -79,6 +88,37 @@ func (t *Tap) AskKeyframe(track uint64, due bool) {
 			c.layer.askKeyframe(now)
 		}
 	}
+}
+
+// Grown receives when a frame has come since the last Read, at most each
+// tapInterval: then processors are awake anyway.
+func (t *Tap) Grown() <-chan struct{} { return t.grown }
+
+// notice signals Grown. It never blocks.
+func (t *Tap) notice(now int64) {
+	if now-t.noticed.Load() < tapInterval {
+		return
+	}
+	t.noticed.Store(now)
+	select {
+	case t.grown <- struct{}{}:
+	default:
+	}
+}
+
+// tap and untap keep the list of who is to be told of frames.
+func (st *stream) tap(t *Tap) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	taps := append(slices.Clone(*st.taps.Load()), t)
+	st.taps.Store(&taps)
+}
+
+func (st *stream) untap(t *Tap) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	taps := slices.DeleteFunc(slices.Clone(*st.taps.Load()), func(o *Tap) bool { return o == t })
+	st.taps.Store(&taps)
 }
 
 // Read calls f with the packets that have come since the last call: video

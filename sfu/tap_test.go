@@ -92,6 +92,14 @@ func TestTapHoldsNobodyUp(t *testing.T) {
 	}
 	eventually(t, "packets", func() bool { read(); return len(got.stamps) > 200 })
 	cam.lose.Store(0)
+	for range 3 {
+		select {
+		case <-tap.Grown():
+			read()
+		case <-time.After(5 * time.Second):
+			t.Fatal("no notice of frames within 5 s")
+		}
+	}
 	for i := 1; i < len(got.stamps); i++ {
 		if d := int32(got.stamps[i] - got.stamps[i-1]); d != 0 && d != 1800 {
 			t.Fatalf("packet %d: timestamp moves by %d", i, d)
