@@ -50,6 +50,7 @@ type Segment struct {
 	Parts         []Part        `json:"parts"`
 	Discontinuity bool          `json:"discontinuity,omitempty"` // timestamps, codec or content break before it
 	Gap           bool          `json:"gap,omitempty"`           // there is no media: a GAP in the playlist
+	Repaired      bool          `json:"repaired,omitempty"`      // what a crash has left of it: less than players may have seen
 	Key           ByteRange     `json:"key,omitzero"`            // of a video: the fragment that holds its first keyframe
 }
 

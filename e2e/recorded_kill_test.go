@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -82,71 +83,59 @@ func kills(t *testing.T) int {
 	return n
 }
 
-// TestKilled kills a node that records again and again at random moments. What
-// was finished is all there, of the rest at most the newest part is missing, and
-// sound and picture stay together.
+// TestKilled kills a node that records two streams again and again at random
+// moments. What was finished is all there, of the rest at most the newest part is
+// missing, playlists go on by the rules, and sound and picture stay together.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	data := t.TempDir()
-	binary := buildSluice(t)
-	clip := pattern(t, clips.H264, false)
-	finished := map[string][]sluice.Segment{}
-	var lost []time.Duration
-	for round := range kills(t) {
-		n := serveOver(t, binary, data, "--record.ffmpeg=")
-		p, err := client.Publish(t.Context(), client.PublisherConfig{URL: n.url + "/whip/demo", Clip: clip, HTTP: clientHTTP(t)})
-		if err != nil {
-			t.Fatal(err)
+	k := &killing{data: t.TempDir(), binary: buildSluice(t), http: clientHTTP(t), shows: map[string]*killedShow{}}
+	one, three := pattern(t, clips.H264, false), pattern(t, clips.H264, true)
+	for range kills(t) {
+		n := serveOver(t, k.binary, k.data)
+		k.repaired(t, n)
+		var publishers []*client.Publisher
+		for stream, clip := range map[string]*clips.Clip{"one": one, "three": three} {
+			p, err := client.Publish(t.Context(), client.PublisherConfig{URL: n.url + "/whip/" + stream, Clip: clip, HTTP: k.http})
+			if err != nil {
+				t.Fatal(err)
+			}
+			publishers = append(publishers, p)
 		}
-		have := len(finished["v"])
-		within(t, 20*time.Second, "recording again", func() bool {
-			all := recorded(t, data)
-			return len(all) == 1 && (len(all[0].Segments["v"]) > have || growing(all[0], "v") > 0)
-		})
+		within(t, 20*time.Second, "recording again", func() bool { return k.recording(t) })
 		<-time.After(time.Duration(rand.Int64N(int64(2500 * time.Millisecond)))) // any moment will do
+		k.look(t, n)
 		at := time.Now()
 		n.kill(t)
-		_ = p.Close() // to a server that is gone
-		before := recorded(t, data)[0]
-		writing := map[string]int{}
-		for _, r := range before.Renditions {
-			writing[r.ID] = before.written(t, r.ID)
-		}
-		for id, was := range finished {
-			if now := before.Segments[id]; len(now) < len(was) || !slices.EqualFunc(was, now[:len(was)], sameSegment) {
-				t.Fatalf("round %d: %s: finished segments are lost or changed", round, id)
-			}
-		}
-		// The next start repairs: this one only looks.
-		n = serveOver(t, binary, data, "--record.ffmpeg=")
-		n.kill(t)
-		after := recorded(t, data)
-		if len(after) != 1 {
-			t.Fatalf("round %d: %d recordings", round, len(after))
-		}
-		for _, r := range after[0].Renditions {
-			was, now := before.Segments[r.ID], after[0].Segments[r.ID]
-			if len(now) < len(was) || len(now) > len(was)+2 || !slices.EqualFunc(was, now[:len(was)], sameSegment) {
-				t.Fatalf("round %d: %s: %d segments were finished, %d are there", round, r.ID, len(was), len(now))
-			}
-			last := now[len(now)-1]
-			lost = append(lost, at.Sub(last.Start.Add(last.Duration)))
-			if want := writing[r.ID]; len(now) > len(was) && len(last.Parts) != want {
-				t.Errorf("round %d: %s: %d parts were written, %d are there", round, r.ID, want, len(last.Parts))
-			}
-			if round > 0 && len(finished[r.ID]) < len(now) && !now[len(finished[r.ID])].Discontinuity {
-				t.Errorf("round %d: %s: no discontinuity after the restart", round, r.ID)
-			}
-			finished[r.ID] = now
+		k.killed(t, at)
+		for _, p := range publishers {
+			_ = p.Close() // to a server that is gone
 		}
 	}
-	slices.Sort(lost)
-	t.Logf("from the end of the recording to the kill: median %v, at most %v", lost[len(lost)/2], lost[len(lost)-1])
-	k := recorded(t, data)[0]
-	for _, r := range k.Renditions {
-		t.Logf("%s: %d segments", r.ID, len(k.decode(t, r.ID)))
+	n := serveOver(t, k.binary, k.data)
+	k.repaired(t, n)
+	n.kill(t)
+	slices.Sort(k.lost)
+	t.Logf("%d kills: %d listed parts were lost, at most %d at once in a rendition; from the end of a recording to the kill: median %v, at most %v",
+		kills(t), k.parts, k.mostParts, k.lost[len(k.lost)/2], k.lost[len(k.lost)-1])
+	for stream, clip := range map[string]*clips.Clip{"one": one, "three": three} {
+		kept := k.shows[stream].kept
+		breaks := map[string]int{}
+		for _, r := range kept.Renditions {
+			for _, s := range kept.Segments[r.ID] {
+				if s.Discontinuity {
+					breaks[r.ID]++
+				}
+			}
+			kept.decode(t, r.ID)
+			t.Logf("%s: %s: %d segments, %d discontinuities", stream, r.ID, len(kept.Segments[r.ID]), breaks[r.ID])
+		}
+		for id, n := range breaks {
+			if n != breaks[soundRendition] {
+				t.Errorf("%s: %s has %d discontinuities, %s has %d", stream, id, n, soundRendition, breaks[soundRendition])
+			}
+		}
+		kept.inSync(t, clip)
 	}
-	k.inSync(t, clip)
 }
 
 func sameSegment(a, b sluice.Segment) bool { return fmt.Sprint(a) == fmt.Sprint(b) }
@@ -189,21 +178,28 @@ func growing(k kept, rendition string) (size int64) {
 func (k kept) inSync(t *testing.T, clip *clips.Clip) {
 	t.Helper()
 	worst, compared := time.Duration(0), 0
-	video := k.offsets(t, "v", clip.Layers[0], clip.Period)
 	sound := k.offsets(t, soundRendition, clip.Audio, clip.Period)
-	for at, v := range video {
-		for other, s := range sound {
-			if at.Sub(other).Abs() > 100*time.Millisecond {
-				continue
+	heard := slices.SortedFunc(maps.Keys(sound), time.Time.Compare)
+	for i, layer := range clip.Layers {
+		name := "v"
+		if len(clip.Layers) > 1 {
+			name += []string{"q", "h", "f"}[i]
+		}
+		for at, v := range k.offsets(t, name, layer, clip.Period) {
+			first, _ := slices.BinarySearchFunc(heard, at.Add(-100*time.Millisecond), time.Time.Compare)
+			for _, other := range heard[first:] {
+				if other.Sub(at) > 100*time.Millisecond {
+					break
+				}
+				off := (v - sound[other]) % clip.Period
+				if off > clip.Period/2 {
+					off -= clip.Period
+				} else if off < -clip.Period/2 {
+					off += clip.Period
+				}
+				compared++
+				worst = max(worst, off.Abs())
 			}
-			off := (v - s) % clip.Period
-			if off > clip.Period/2 {
-				off -= clip.Period
-			} else if off < -clip.Period/2 {
-				off += clip.Period
-			}
-			compared++
-			worst = max(worst, off.Abs())
 		}
 	}
 	t.Logf("sound and picture are at most %v apart, in %d places", worst, compared)

@@ -47,6 +47,9 @@ func TestRecorded(t *testing.T) {
 		{"H264 high", func(t testing.TB) *clips.Clip {
 			return encoded(t, "high.h264", "-c:v", "libx264", "-profile:v", "high", "-preset", "ultrafast", "-x264-params", "8x8dct=1", "-bf", "0")
 		}, 1, []string{"aac", "opus", "v"}, "avc1.64001E"},
+		{"H265", func(t testing.TB) *clips.Clip {
+			return encoded(t, "main.h265", "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "bframes=0:keyint=50:min-keyint=50:scenecut=0:repeat-headers=1:log-level=none")
+		}, 1, []string{"aac", "opus", "v"}, "hvc1.1.6.L63.90"},
 		{"AV1", func(t testing.TB) *clips.Clip {
 			return encoded(t, "av1.ivf", "-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "pred-struct=1")
 		}, 1, []string{"aac", "opus", "v"}, "av01.0.01M.08"},

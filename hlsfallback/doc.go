@@ -22,7 +22,7 @@
 //	/vod/{recording}/recording.mp4
 //
 // Below a rendition: index.m3u8, iframes.m3u8, init{version}.mp4, {seq}.m4s and
-// parts, {seq}.{part}.m4s. Beside the renditions: thumbs.vtt and thumb{n}.jpg.
+// parts, {seq}.{part}.m4s; {seq}r.m4s is a segment that a crash has cut short. Beside the renditions: thumbs.vtt and thumb{n}.jpg.
 // A path element "~{token}" after the stream or recording carries a bearer for
 // players that can set no header: the addresses in playlists are relative and
 // inherit it.

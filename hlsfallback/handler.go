@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/internal/obs"
 )
 
 // Handler serves running shows and recordings. Its methods Begin to End are the
@@ -21,6 +22,7 @@ type Handler struct {
 	parked    atomic.Int64
 	stats     counters
 	grants    grants
+	ids       *obs.RequestIDs
 	constants *constants
 	packers   *sync.Pool // of *gzip.Writer
 	old       *segmentCache
@@ -44,7 +46,7 @@ func New(deps Deps, config Config) (*Handler, error) {
 	}
 	config = config.withDefaults()
 	h := &Handler{
-		deps: deps, config: config, done: make(chan struct{}),
+		deps: deps, config: config, done: make(chan struct{}), ids: obs.NewRequestIDs(),
 		shows: map[string]*show{}, stream: map[string]*show{},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())

@@ -98,11 +98,18 @@ func (c Config) constants() *constants {
 // head sets what every answer has. The keys are in canonical form.
 func (h *Handler) head(header http.Header, r *http.Request) {
 	c := h.constants
-	header["X-Request-Id"] = []string{obs.RequestID(r.Header.Get(obs.RequestIDHeader))}
+	header["X-Request-Id"] = []string{h.ids.ID(first(r.Header["X-Request-Id"]))}
 	header["Access-Control-Allow-Origin"] = c.star
 	header["Access-Control-Expose-Headers"] = c.expose
 	header["X-Content-Type-Options"] = c.nosniff
 	header["Referrer-Policy"] = c.referrer
+}
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }
 
 func (x *exchange) serve() error {

@@ -13,7 +13,7 @@ import (
 	"github.com/sluice-live/sluice"
 )
 
-func TestTypesAndCaching_6_2_1(t *testing.T) {
+func TestS81S82TypesAndCaching(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(3)
 	f.shelf.bytes["rec1/thumb0"] = []byte("jpeg")
@@ -95,7 +95,7 @@ func TestRangesAndConditions(t *testing.T) {
 	}
 }
 
-func TestLongPlaylistsAreCompressed_6_2_1(t *testing.T) {
+func TestS16LongPlaylistsAreCompressed(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(200)
 	w := f.do(http.MethodGet, live, "Accept-Encoding", "br, gzip;q=0.9")
@@ -215,7 +215,7 @@ func TestOldSegmentsAreReadOnce(t *testing.T) {
 	f.get(video+"99.m4s", 404)
 }
 
-func TestVideoOnDemandWhenTheShowEnds_4_4_3_5(t *testing.T) {
+func TestS10VideoOnDemandWhenTheShowEnds(t *testing.T) {
 	f := newFeed(t, Config{Window: 20 * time.Second})
 	f.segment(30)
 	p := f.get("/vod/rec1/v0/index.m3u8", 200)
@@ -256,7 +256,7 @@ func TestPlaylistsOfOldRecordingsAreBounded(t *testing.T) {
 	}
 }
 
-func TestIFramePlaylist_4_4_3_6(t *testing.T) {
+func TestS84IFramePlaylist(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(3)
 	p := f.get(video+"iframes.m3u8", 200)

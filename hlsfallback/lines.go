@@ -31,9 +31,21 @@ func appendSegment(b []byte, seg sluice.Segment) []byte {
 	b = append(b, "#EXTINF:"...)
 	b = appendSeconds(b, seg.Duration)
 	b = append(b, ",\n"...)
-	b = strconv.AppendUint(b, seg.Sequence, 10)
-	return append(b, ".m4s\n"...)
+	return append(appendName(b, seg), '\n')
 }
+
+// appendName writes the name of a segment. One that a crash has cut short has a name
+// of its own: caches may hold more of it under the usual one.
+func appendName(b []byte, seg sluice.Segment) []byte {
+	b = strconv.AppendUint(b, seg.Sequence, 10)
+	if seg.Repaired {
+		b = append(b, repaired...)
+	}
+	return append(b, ".m4s"...)
+}
+
+// repaired stands between number and extension of a segment that was cut short.
+const repaired = "r"
 
 func appendMap(b []byte, version int) []byte {
 	b = append(b, `#EXT-X-MAP:URI="init`...)

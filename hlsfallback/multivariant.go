@@ -68,7 +68,7 @@ func (t *track) measured(r *sluice.Rendition) bool {
 func (s *show) multivariant(prefix string) []byte {
 	v := s.variants()
 	codecs := audioCodecs(v.audio)
-	b := []byte("#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-INDEPENDENT-SEGMENTS\n")
+	b := s.appendVersion(nil, "9")
 	b = appendSessionData(b, "live.sluice.recording", s.rec.ID)
 	if len(v.video) > 0 {
 		b = appendSessionData(b, "live.sluice.thumbnails", prefix+"thumbs.vtt")

@@ -13,7 +13,7 @@ import (
 
 // Section numbers are those of draft-pantos-hls-rfc8216bis.
 
-func TestTargetDurationIsConstant_4_4_3_1(t *testing.T) {
+func TestS01TargetDurationIsConstant(t *testing.T) {
 	f := newFeed(t, Config{Window: 20 * time.Second})
 	for range 20 {
 		f.segment(1)
@@ -29,7 +29,7 @@ func TestTargetDurationIsConstant_4_4_3_1(t *testing.T) {
 	}
 }
 
-func TestSegmentOverTargetStretchesAllRenditions_4_4_3_1(t *testing.T) {
+func TestS01SegmentOverTargetStretchesAllRenditions(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(1)
 	f.partOf("v0", 8300*time.Millisecond, nil)
@@ -42,7 +42,7 @@ func TestSegmentOverTargetStretchesAllRenditions_4_4_3_1(t *testing.T) {
 	}
 }
 
-func TestPlaylistOnlyAppendsAndTrims_6_2_1(t *testing.T) {
+func TestS02PlaylistOnlyAppendsAndTrims(t *testing.T) {
 	f := newFeed(t, Config{Window: 20 * time.Second})
 	var before []string
 	for range 30 {
@@ -72,7 +72,7 @@ func segmentLines(playlist string) (list []string) {
 	return list
 }
 
-func TestSequencesRiseByWhatIsRemoved_6_2_2(t *testing.T) {
+func TestS03SequencesRiseByWhatIsRemoved(t *testing.T) {
 	f := newFeed(t, Config{Window: 20 * time.Second})
 	for n := range 40 {
 		if n%7 == 3 {
@@ -94,7 +94,7 @@ func TestSequencesRiseByWhatIsRemoved_6_2_2(t *testing.T) {
 	}
 }
 
-func TestNewPartsAreListedAtOnce_6_2_1(t *testing.T) {
+func TestS04NewPartsAreListedAtOnce(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(2)
 	for n := 1; n <= 5; n++ {
@@ -105,7 +105,7 @@ func TestNewPartsAreListedAtOnce_6_2_1(t *testing.T) {
 	}
 }
 
-func TestAtLeastThreeTargetsAreKept_6_2_2(t *testing.T) {
+func TestS05AtLeastThreeTargetsAreKept(t *testing.T) {
 	f := newFeed(t, Config{Window: time.Nanosecond})
 	f.segment(30)
 	if got := len(tags(f.playlist(""), "#EXTINF")); got != 6 {
@@ -113,7 +113,7 @@ func TestAtLeastThreeTargetsAreKept_6_2_2(t *testing.T) {
 	}
 }
 
-func TestRemovedSegmentsCanBeFetched_6_2_2(t *testing.T) {
+func TestS06RemovedSegmentsCanBeFetched(t *testing.T) {
 	f := newFeed(t, Config{Window: 20 * time.Second})
 	f.segment(40)
 	if n := number(t, f.playlist(""), "#EXT-X-MEDIA-SEQUENCE"); n != 30 {
@@ -124,7 +124,7 @@ func TestRemovedSegmentsCanBeFetched_6_2_2(t *testing.T) {
 	}
 }
 
-func TestPartsLeaveAndCanBeFetchedOn_6_2_2(t *testing.T) {
+func TestS07PartsLeaveAndCanBeFetchedOn(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(20)
 	p := f.playlist("")
@@ -136,7 +136,7 @@ func TestPartsLeaveAndCanBeFetchedOn_6_2_2(t *testing.T) {
 	f.get(video+"2.3.m4s", 404)
 }
 
-func TestDiscontinuityAndMapAtChanges_4_4_4_3(t *testing.T) {
+func TestS08DiscontinuityAndMapAtChanges(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(2)
 	f.tracks["v0"].next.Init, f.tracks["v0"].next.Discontinuity = 1, true
@@ -158,7 +158,7 @@ func TestDiscontinuityAndMapAtChanges_4_4_4_3(t *testing.T) {
 	}
 }
 
-func TestLostMediaIsAGap_4_4_4_7(t *testing.T) {
+func TestS09LostMediaIsAGap(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(2)
 	f.gap("v0")
@@ -175,7 +175,7 @@ func TestLostMediaIsAGap_4_4_4_7(t *testing.T) {
 	f.get(video+attribute(last, "URI"), 404)
 }
 
-func TestEndlistAndNothingAfter_4_4_3_4(t *testing.T) {
+func TestS10S38EndlistAndNothingAfter(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(3)
 	if p := f.playlist(""); strings.Contains(p, "PLAYLIST-TYPE") || strings.Contains(p, "ENDLIST") {
@@ -189,7 +189,7 @@ func TestEndlistAndNothingAfter_4_4_3_4(t *testing.T) {
 	f.get("/hls/demo/index.m3u8", http.StatusConflict)
 }
 
-func TestProgramDateTimeIsCaptureTime_4_4_4_6(t *testing.T) {
+func TestS11ProgramDateTimeIsCaptureTime(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(5)
 	f.part("v0")
@@ -205,7 +205,7 @@ func TestProgramDateTimeIsCaptureTime_4_4_4_6(t *testing.T) {
 	}
 }
 
-func TestRenditionsAgree_6_2_4(t *testing.T) {
+func TestS12RenditionsAgree(t *testing.T) {
 	f := newFeed(t, Config{Window: 30 * time.Second})
 	f.segment(10)
 	f.tracks["v0"].next.Discontinuity, f.tracks["opus"].next.Discontinuity = true, true
@@ -218,7 +218,7 @@ func TestRenditionsAgree_6_2_4(t *testing.T) {
 	}
 }
 
-func TestMultivariant_4_4_6(t *testing.T) {
+func TestS13Multivariant(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.h.Describe("rec1", []sluice.Rendition{
 		{ID: "v0", Kind: sluice.RenditionVideo, Codecs: "avc1.42e01f", Width: 640, Height: 360, FrameRate: 30, Peak: 900_000, Average: 700_000},
@@ -254,7 +254,7 @@ rec1/v0/index.m3u8
 	}
 }
 
-func TestBandwidthIsMeasuredWithoutTheRecorder_4_4_6_2(t *testing.T) {
+func TestS13BandwidthIsMeasuredWithoutTheRecorder(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.partOf("v0", 2*time.Second, make([]byte, 250_000))
 	f.finish("v0")
@@ -274,7 +274,7 @@ func TestAudioOnlyShow(t *testing.T) {
 	}
 }
 
-func TestVersionAllowsTheTags_7(t *testing.T) {
+func TestS14VersionAllowsTheTags(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(3)
 	if n := number(t, f.playlist(""), "#EXT-X-VERSION"); n < 9 {
@@ -286,7 +286,7 @@ func TestVersionAllowsTheTags_7(t *testing.T) {
 	}
 }
 
-func TestPartInformation_4_4_3_7(t *testing.T) {
+func TestS20S30PartInformation(t *testing.T) {
 	f := newFeed(t, Config{Part: 350 * time.Millisecond})
 	f.segment(3)
 	p := f.playlist("")
@@ -298,7 +298,7 @@ func TestPartInformation_4_4_3_7(t *testing.T) {
 	}
 }
 
-func TestIndependentPartsAreMarked_4_4_4_9(t *testing.T) {
+func TestS22IndependentPartsAreMarked(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(2)
 	for i, p := range tags(f.playlist(""), "#EXT-X-PART") {
@@ -308,7 +308,7 @@ func TestIndependentPartsAreMarked_4_4_4_9(t *testing.T) {
 	}
 }
 
-func TestPartsJoinedAreTheSegment_4_4_4_9(t *testing.T) {
+func TestS23PartsJoinedAreTheSegment(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(4)
 	parts := tags(f.playlist(""), "#EXT-X-PART")
@@ -323,7 +323,7 @@ func TestPartsJoinedAreTheSegment_4_4_4_9(t *testing.T) {
 	}
 }
 
-func TestRenditionReports_4_4_5_4(t *testing.T) {
+func TestS70RenditionReports(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(3)
 	f.playlist("")
@@ -338,7 +338,7 @@ func TestRenditionReports_4_4_5_4(t *testing.T) {
 	}
 }
 
-func TestRestartContinues_6_2_1(t *testing.T) {
+func TestS03RestartContinues(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(5)
 	f.part("v0") // lost with the process

@@ -37,7 +37,7 @@ func (a *ask) waits() bool {
 	}
 }
 
-func TestBlocksUntilSegment_6_2_5_2(t *testing.T) {
+func TestS31BlocksUntilSegment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFeed(t, Config{})
 		f.segment(3)
@@ -53,7 +53,7 @@ func TestBlocksUntilSegment_6_2_5_2(t *testing.T) {
 	})
 }
 
-func TestBlocksUntilPart_6_2_5_2(t *testing.T) {
+func TestS32BlocksUntilPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFeed(t, Config{})
 		f.segment(3)
@@ -70,7 +70,7 @@ func TestBlocksUntilPart_6_2_5_2(t *testing.T) {
 	})
 }
 
-func TestPartBeyondTheSegmentIsTheNextSegmentsFirst_6_2_5_2(t *testing.T) {
+func TestS34PartBeyondTheSegmentIsTheNextSegmentsFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFeed(t, Config{})
 		f.segment(3)
@@ -85,7 +85,7 @@ func TestPartBeyondTheSegmentIsTheNextSegmentsFirst_6_2_5_2(t *testing.T) {
 	})
 }
 
-func TestDirectivesThatAreRefused_6_2_5_2(t *testing.T) {
+func TestS33S35S39DirectivesThatAreRefused(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(3)
 	f.part("v0")
@@ -97,7 +97,7 @@ func TestDirectivesThatAreRefused_6_2_5_2(t *testing.T) {
 	}
 }
 
-func TestStalePositionIsAnsweredAtOnce_6_2_5_2(t *testing.T) {
+func TestS37S39StalePositionIsAnsweredAtOnce(t *testing.T) {
 	f := newFeed(t, Config{Window: 20 * time.Second})
 	f.segment(30)
 	for _, query := range []string{"?_HLS_msn=29", "?_HLS_msn=3", "?_HLS_msn=3&_HLS_part=2", "?_HLS_msn=29&_HLS_part=9", "?_HLS_unknown=7", "?foo=bar"} {
@@ -107,7 +107,7 @@ func TestStalePositionIsAnsweredAtOnce_6_2_5_2(t *testing.T) {
 	}
 }
 
-func TestParkedTooLongIs503_6_2_5_2(t *testing.T) {
+func TestS36ParkedTooLongIs503(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFeed(t, Config{})
 		f.segment(3)
@@ -120,7 +120,7 @@ func TestParkedTooLongIs503_6_2_5_2(t *testing.T) {
 	})
 }
 
-func TestEndReleasesWhoWaits_6_2_5_2(t *testing.T) {
+func TestS36S62EndReleasesWhoWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFeed(t, Config{})
 		f.segment(3)
@@ -137,7 +137,7 @@ func TestEndReleasesWhoWaits_6_2_5_2(t *testing.T) {
 	})
 }
 
-func TestGapReleasesWhoWaits_6_2_5_2(t *testing.T) {
+func TestS36GapReleasesWhoWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFeed(t, Config{})
 		f.segment(3)
@@ -195,7 +195,7 @@ func TestParkedRequestsAreBounded(t *testing.T) {
 }
 
 // Ten thousand wait, and the playlist is written once for all of them.
-func TestManyWaitersShareOneRendering_6_2_5_2(t *testing.T) {
+func TestS40ManyWaitersShareOneRendering(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFeed(t, Config{})
 		f.segment(3)
@@ -225,7 +225,7 @@ func TestManyWaitersShareOneRendering_6_2_5_2(t *testing.T) {
 	})
 }
 
-func TestHintIsHeldAndFulfilledByItsAddress_4_4_5_3(t *testing.T) {
+func TestS60S61HintIsHeldAndFulfilledByItsAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFeed(t, Config{})
 		f.segment(2)
@@ -254,7 +254,7 @@ func TestHintIsHeldAndFulfilledByItsAddress_4_4_5_3(t *testing.T) {
 	})
 }
 
-func TestUnknownResourceIs404AtOnce_6_2_6(t *testing.T) {
+func TestS62UnknownResourceIs404AtOnce(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(2)
 	f.part("v0")
@@ -263,7 +263,7 @@ func TestUnknownResourceIs404AtOnce_6_2_6(t *testing.T) {
 	}
 }
 
-func TestDelta_6_2_5_1(t *testing.T) {
+func TestS50S51S54Delta(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(40)
 	f.part("v0")
@@ -280,7 +280,7 @@ func TestDelta_6_2_5_1(t *testing.T) {
 	}
 }
 
-func TestDeltaIsIgnored_6_2_5_1(t *testing.T) {
+func TestS52S53DeltaIsIgnored(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(40)
 	full := f.playlist("")

@@ -10,6 +10,7 @@ import (
 // is captured under the track's lock; the text is made once, by the first of
 // those who want it, and shared.
 type rendering struct {
+	show     *show
 	over     bool
 	target   time.Duration
 	config   Config
@@ -38,7 +39,7 @@ type report struct {
 func (t *track) capture() *rendering {
 	c := t.show.config
 	r := &rendering{
-		over: t.over, target: t.show.target(), config: c, breaks: t.breaks,
+		show: t.show, over: t.over, target: t.show.target(), config: c, breaks: t.breaks,
 		first: -1, resume: -1,
 	}
 	r.long = c.Window > 2*r.skipUntil()
@@ -156,7 +157,7 @@ func (r *rendering) tailSize() (n int) {
 }
 
 func (r *rendering) appendHead(b []byte) []byte {
-	b = append(b, "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-TARGETDURATION:"...)
+	b = append(r.show.appendVersion(b, "9"), "#EXT-X-TARGETDURATION:"...)
 	b = strconv.AppendInt(b, int64(r.target/time.Second), 10)
 	b = append(b, "\n#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK="...)
 	b = appendSeconds(b, r.config.partHoldBack())

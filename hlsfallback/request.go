@@ -146,7 +146,7 @@ func parseFile(name string) (kind fileKind, number uint64) {
 			}
 			return fileNone, 0
 		}
-		return numbered(fileSegment, base)
+		return numbered(fileSegment, strings.TrimSuffix(base, repaired))
 	}
 	if base, ok := strings.CutSuffix(name, ".mp4"); ok {
 		if version, ok := strings.CutPrefix(base, "init"); ok {

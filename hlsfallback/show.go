@@ -18,6 +18,7 @@ type show struct {
 	first   chan struct{} // closed when there is a segment
 	once    sync.Once     // closes first
 	longest atomic.Int64  // duration of the longest segment, in whole seconds, where over config.Target
+	mixed   atomic.Bool   // not every segment of video begins with a keyframe
 
 	mu     sync.RWMutex
 	order  []string // renditions as described
@@ -145,4 +146,28 @@ func (s *show) stretch(d time.Duration) bool {
 			return true
 		}
 	}
+}
+
+// begins notes with what the media of a segment begin: EXT-X-INDEPENDENT-SEGMENTS
+// stands in playlists only while all begin with a keyframe (RFC 8216bis section 4.4.2.1).
+func (s *show) begins(parts []sluice.Part) {
+	for _, p := range parts {
+		if p.Gap {
+			continue
+		}
+		if !p.Independent {
+			s.mixed.Store(true)
+		}
+		return
+	}
+}
+
+// appendVersion begins a playlist.
+func (s *show) appendVersion(b []byte, version string) []byte {
+	b = append(b, "#EXTM3U\n#EXT-X-VERSION:"...)
+	b = append(b, version...)
+	if !s.mixed.Load() {
+		b = append(b, "\n#EXT-X-INDEPENDENT-SEGMENTS"...)
+	}
+	return append(b, '\n')
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // A strict client watches a show of real media in real time, over HTTP/2.
-func TestStrictClient(t *testing.T) {
+func TestS88StrictClient(t *testing.T) {
 	const seconds = 12
 	f := newFeed(t, Config{Target: time.Second * 2, Window: 30 * time.Second})
 	clips := map[string]clip{"v0": encodeVideo(t, seconds, "320x180"), "opus": encodeAudio(t, seconds)}

@@ -32,7 +32,7 @@ func (t *track) iframes() *body {
 		}
 		b = append(b, "#EXTINF:"...)
 		b = appendSeconds(b, e.seg.Duration)
-		b = fmt.Appendf(b, ",\n#EXT-X-BYTERANGE:%d@%d\n%d.m4s\n", e.seg.Key.Length, e.seg.Key.Offset, e.seg.Sequence)
+		b = fmt.Appendf(b, ",\n#EXT-X-BYTERANGE:%d@%d\n%s\n", e.seg.Key.Length, e.seg.Key.Offset, appendName(nil, e.seg))
 	}
 	if t.over {
 		b = append(b, "#EXT-X-ENDLIST\n"...)

@@ -96,6 +96,9 @@ func (t *track) addPart(seg sluice.Segment, p sluice.Part, data []byte) {
 		t.growing = &nearSegment{seg: seg}
 	}
 	g := t.growing
+	if !slices.ContainsFunc(g.parts, func(p *part) bool { return p.payload != nil }) {
+		t.show.begins([]sluice.Part{p})
+	}
 	name := t.hint
 	if name == "" {
 		name = partName(seg.Sequence, p.Index)
@@ -121,6 +124,7 @@ func partName(seq uint64, index int) string {
 // target duration.
 func (t *track) addSegment(seg sluice.Segment) (stretched bool) {
 	stretched = t.show.stretch(seg.Duration)
+	t.show.begins(seg.Parts)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	near := &nearSegment{}
@@ -220,6 +224,7 @@ func (t *track) changed(segment bool) {
 func (t *track) prepend(past []sluice.Segment) {
 	for _, seg := range past {
 		t.show.stretch(seg.Duration)
+		t.show.begins(seg.Parts)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -181,7 +181,7 @@ func (t *track) archived() *body {
 		kind = "VOD"
 	}
 	b := make([]byte, 0, 512+len(t.lines))
-	b = append(b, "#EXTM3U\n#EXT-X-VERSION:8\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-TARGETDURATION:"...)
+	b = append(t.show.appendVersion(b, "8"), "#EXT-X-TARGETDURATION:"...)
 	b = strconv.AppendInt(b, int64(t.show.target()/time.Second), 10)
 	b = append(b, "\n#EXT-X-PLAYLIST-TYPE:"...)
 	b = append(b, kind...)

@@ -40,6 +40,7 @@ type source struct {
 	lost    func(frame, packet int) bool // nil: nothing
 	missing int
 	set     func(frame int) time.Duration // of the clock of capture times; nil: never
+	shown   func(frame int) int           // its place in time; nil: frames are shown as they are sent
 }
 
 // studio is Media and Tap: its clock stands still until it is moved, and what was
@@ -138,7 +139,11 @@ func (s *source) at(frame int) time.Duration {
 
 func (s *source) shoot(start time.Time, until time.Duration, f func(*sluice.Packet)) {
 	for ; s.at(s.next) <= until; s.next++ {
-		captured := start.Add(s.at(s.next))
+		place := s.next
+		if s.shown != nil {
+			place = s.shown(s.next)
+		}
+		captured := start.Add(s.at(place))
 		if s.set != nil {
 			captured = captured.Add(s.set(s.next))
 		}
@@ -149,7 +154,7 @@ func (s *source) shoot(start time.Time, until time.Duration, f func(*sluice.Pack
 				continue
 			}
 			f(&sluice.Packet{
-				Track: s.track, Lost: s.missing, Timestamp: s.start + uint32(s.next)*s.ticks,
+				Track: s.track, Lost: s.missing, Timestamp: s.start + uint32(place)*s.ticks,
 				Captured: captured, Marker: s.track.Video && i == len(payloads)-1, Payload: payload,
 			})
 			s.missing = 0
@@ -183,17 +188,20 @@ func ffmpegRun(t testing.TB, args ...string) []byte {
 const clipRate = 25
 
 // film encodes four seconds of H.264 or H.265, with a keyframe each second and
-// its parameter sets in band or in the format parameters.
-func film(t testing.TB, id uint64, rid, codec string, width int, inBand bool) *source {
+// its parameter sets in band or in the format parameters. extra are arguments of
+// the encoder.
+func film(t testing.TB, id uint64, rid, codec string, width int, inBand bool, extra ...string) *source {
 	t.Helper()
 	size := fmt.Sprintf("testsrc2=size=%dx%d:rate=%d:duration=4", width, width*9/16, clipRate)
 	args := []string{"-f", "lavfi", "-i", size, "-pix_fmt", "yuv420p", "-g", "25", "-bf", "0"}
 	var payloader rtp.Payloader = &codecs.H264Payloader{}
 	if codec == "H265" {
 		payloader = &codecs.H265Payloader{}
-		args = append(args, "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "aud=1:bframes=0:keyint=25:min-keyint=25:scenecut=0:repeat-headers=1:log-level=none", "-f", "hevc", "-")
+		args = append(args, "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "aud=1:bframes=0:keyint=25:min-keyint=25:scenecut=0:repeat-headers=1:log-level=none")
+		args = append(append(args, extra...), "-f", "hevc", "-")
 	} else {
-		args = append(args, "-c:v", "libx264", "-preset", "ultrafast", "-x264-params", "aud=1:keyint=25:min-keyint=25:scenecut=0:repeat-headers=1", "-f", "h264", "-")
+		args = append(args, "-c:v", "libx264", "-preset", "ultrafast", "-x264-params", "aud=1:keyint=25:min-keyint=25:scenecut=0:repeat-headers=1")
+		args = append(append(args, extra...), "-f", "h264", "-")
 	}
 	s := &source{track: &sluice.Track{ID: id, Publisher: "p", RID: rid, Codec: codec, Video: true, ClockRate: 90000}, ticks: 90000 / clipRate, start: 1 << 31}
 	units := avc.ExtractNalusFromByteStream(ffmpegRun(t, args...))
@@ -355,6 +363,39 @@ func decodes(t testing.TB, r *Recorder, rendition string) (frames int) {
 		t.Errorf("%s: %v\n%s", rendition, err, out)
 	}
 	return frames
+}
+
+// continuous checks S-17: each part is one whole fragment, and each begins where
+// the one before it ended.
+func continuous(t testing.TB, r *Recorder, segments map[string][]sluice.Segment) {
+	t.Helper()
+	rec := only(t, r)
+	for id, list := range segments {
+		end := uint64(0)
+		for _, s := range list {
+			file, err := r.Segment(t.Context(), rec.ID, id, s.Sequence)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := io.ReadAll(file)
+			if err = errors.Join(err, file.Close()); err != nil {
+				t.Fatal(err)
+			}
+			found := fmp4.Walk(data)
+			if len(found) != len(s.Parts) {
+				t.Fatalf("%s: segment %d: %d fragments, %d parts", id, s.Sequence, len(found), len(s.Parts))
+			}
+			for i, f := range found {
+				if p := s.Parts[i]; f.Offset != p.Bytes.Offset || f.Size != p.Bytes.Length || f.Key != p.Independent {
+					t.Errorf("%s: segment %d: fragment %+v is no part %+v", id, s.Sequence, f, p)
+				}
+				if end > 0 && f.Start != end {
+					t.Errorf("%s: segment %d: a fragment begins at %d, the one before it ends at %d", id, s.Sequence, f.Start, end)
+				}
+				end = f.Start + f.Ticks
+			}
+		}
+	}
 }
 
 // memoryStore is large enough for every test.

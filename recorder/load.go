@@ -48,6 +48,12 @@ func (r *Recorder) restore(m archive.Meta, now time.Time) error {
 	case size == 0:
 		return r.archive.Remove(m.ID)
 	case now.Sub(last) < r.cfg.Grace && r.waiting[m.Stream] == nil:
+		if recovered.Passed > 0 {
+			m.Closed = true
+			if err := r.archive.PutMeta(m); err != nil {
+				return err
+			}
+		}
 		r.waiting[m.Stream] = &resumed{meta: m, segments: recovered.Segments, until: last.Add(r.cfg.Grace)}
 		return nil
 	default:

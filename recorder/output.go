@@ -31,6 +31,7 @@ type output struct {
 	cuts     []int64 // of sound: where segments are to begin
 
 	frames  int     // in the open segment
+	late    int     // pictures that were refused
 	bits    float64 // of all segments with media
 	seconds float64
 	told    sluice.Rendition // as last described
@@ -150,6 +151,7 @@ func (o *output) picture(at time.Time, key bool, data []byte) {
 	began := o.packer.Time(begun)
 	cut := !open || key && (o.next || o.show.due(began, at)) || at.Sub(began) >= longestSegment
 	if !o.packer.Push(tick, fmp4.Sample{Key: key, Data: data}, cut) {
+		o.refused()
 		return
 	}
 	o.frames++
@@ -160,6 +162,20 @@ func (o *output) picture(at time.Time, key bool, data []byte) {
 	if cut {
 		o.next = false
 		o.show.began(at)
+	}
+}
+
+// usualRefusals is how many pictures may be refused, as after a jump of time,
+// before that is told.
+const usualRefusals = 10
+
+// refused notes that a picture lies before the newest one. A decoder needs none of
+// them: those that are sent late are B-frames that nothing else refers to, or refers
+// to only from between.
+func (o *output) refused() {
+	o.show.recorder.counters.dropped.Add(1)
+	if o.late++; o.late == usualRefusals {
+		o.show.log.Warn("the publisher sends B-frames, which WebRTC has no place for: they are left out of the recording", "layer", o.id)
 	}
 }
 

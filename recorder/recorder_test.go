@@ -3,14 +3,15 @@ package recorder
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/sluice-live/sluice"
 )
 
-// TestCodecs records each way in which parameter sets come.
-func TestCodecs(t *testing.T) {
+// TestS17S83S85Codecs records each way in which parameter sets come.
+func TestS17S83S85Codecs(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name, codec string
@@ -41,12 +42,79 @@ func TestCodecs(t *testing.T) {
 					t.Errorf("%+v, want %s", n, tt.mime)
 				}
 			}
+			if want := map[string]string{"H264": "avc1", "H265": "hvc1"}[tt.codec]; !strings.HasPrefix(tt.mime, want) {
+				t.Errorf("sample entry of %s, want %s", tt.mime, want)
+			}
+			continuous(t, r, segments)
 			for _, s := range segments["v"][:5] {
 				if s.Duration != 2*time.Second || len(s.Parts) != 4 {
 					t.Errorf("segment %d: %v in %d parts", s.Sequence, s.Duration, len(s.Parts))
 				}
 			}
 		})
+	}
+}
+
+// TestBFrames: pictures that are sent after others which are shown later have no
+// place in a stream without composition times (RFC 9725 publishers send none). They
+// are left out, with one warning; what is left decodes.
+func TestBFrames(t *testing.T) {
+	t.Parallel()
+	video := film(t, 1, "", "H264", 320, true, "-bf", "2", "-x264-params",
+		"aud=1:keyint=25:min-keyint=25:scenecut=0:repeat-headers=1:b-adapt=0:b-pyramid=none")
+	video.shown = func(frame int) int { // I0 P3 B1 B2 P6 B4 B5 ...
+		switch in := frame % clipRate; {
+		case in == 0:
+			return frame
+		case in%3 == 1:
+			return frame + 2
+		default:
+			return frame - 1
+		}
+	}
+	r, stop := newRecorder(t, config(), newStudio(video, tone(2)), memoryStore(), nil)
+	eventually(t, "four segments", func() bool { return len(durable(t, r, "v")) >= 4 })
+	stop()
+	frames, dropped := decodes(t, r, "v"), r.Counters().UnitsDropped
+	if want := len(durable(t, r, "v")) * 18; frames < want-20 || frames > want+20 || dropped < int64(frames) {
+		t.Errorf("%d pictures of %d segments are recorded, %d left out", frames, len(durable(t, r, "v")), dropped)
+	}
+}
+
+// TestS25KeyframesAreAskedFor on the packager's clock, of all layers together, and
+// segments begin with them.
+func TestS25KeyframesAreAskedFor(t *testing.T) {
+	t.Parallel()
+	media := newStudio(film(t, 1, "f", "H264", 320, true), film(t, 2, "q", "H264", 320, true))
+	r, stop := newRecorder(t, config(), media, memoryStore(), nil)
+	eventually(t, "six segments", func() bool { return len(durable(t, r, "vf")) >= 6 })
+	stop()
+	for track, asked := range media.asked {
+		if seconds := media.Now().Sub(media.start).Seconds(); float64(asked) < seconds/2-2 || float64(asked) > seconds/2+2 {
+			t.Errorf("track %d was asked for %d keyframes in %.0f s", track, asked, seconds)
+		}
+	}
+	for _, id := range []string{"vf", "vq"} {
+		for _, s := range durable(t, r, id) {
+			if !s.Parts[0].Independent || s.Key.Offset != 0 || s.Key.Length == 0 {
+				t.Errorf("%s: segment %d does not begin with a keyframe", id, s.Sequence)
+			}
+		}
+	}
+}
+
+// TestS86SoundIsAACToo, made by ffmpeg, at the same times.
+func TestS86SoundIsAACToo(t *testing.T) {
+	t.Parallel()
+	cfg := config()
+	cfg.FFmpeg = "ffmpeg"
+	r, stop := newRecorder(t, cfg, newStudio(tone(1)), memoryStore(), nil)
+	eventually(t, "three segments", func() bool { return len(durable(t, r, aacID)) >= 3 })
+	stop()
+	decodes(t, r, aacID)
+	opus, aac := durable(t, r, soundID), durable(t, r, aacID)
+	if off := aac[0].Start.Sub(opus[0].Start).Abs(); off > 45*time.Millisecond {
+		t.Errorf("AAC begins %v from where Opus does", off)
 	}
 }
 
@@ -82,9 +150,9 @@ func TestResolutionChange(t *testing.T) {
 	}
 }
 
-// TestLoss: what depends on lost packets is left out, the time of it is a gap or
+// TestS09Loss: what depends on lost packets is left out, the time of it is a gap or
 // a longer picture, and every segment decodes.
-func TestLoss(t *testing.T) {
+func TestS09Loss(t *testing.T) {
 	t.Parallel()
 	video := film(t, 1, "", "H264", 640, true)
 	random := rand.New(rand.NewPCG(1, 2))

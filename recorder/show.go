@@ -257,7 +257,7 @@ func (s *show) start(at time.Time) {
 			Origin:    at.Add(-lead).UnixNano(),
 		}
 	}
-	s.before = nil
+	s.before, s.meta.Closed = nil, false
 	s.log = s.log.With("session", s.meta.ID)
 	c := &record{
 		log: s.log, count: &r.counters, meta: s.meta, segments: segments,
@@ -321,8 +321,9 @@ func (s *show) finish(ended bool) {
 				break
 			}
 		}
-		c.setMeta(s.meta)
 	}
+	s.meta.Closed = true
+	c.setMeta(s.meta)
 	c.writer.Close()
 	r.counters.recordings.Add(-1)
 	meta, segments := c.snapshot()

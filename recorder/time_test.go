@@ -8,10 +8,10 @@ import (
 	"github.com/sluice-live/sluice"
 )
 
-// TestShortParts: parts of 200 ms are within a tenth above it and never shorter
+// TestS21PartsHaveTheirLength: parts of 200 ms are within a tenth above it and never shorter
 // than 85 % of the longest but before a keyframe and at the end of a segment
 // (RFC 8216bis section 4.4.4.9), at every usual frame rate.
-func TestShortParts(t *testing.T) {
+func TestS21PartsHaveTheirLength(t *testing.T) {
 	t.Parallel()
 	clip := film(t, 1, "", "H264", 320, true)
 	for _, rate := range []uint32{24, 25, 30, 50, 60} {

@@ -43,6 +43,7 @@ type LoadCmd struct {
 
 	HLS      bool `name:"hls" help:"Viewers are strict LL-HLS clients of --stream, which somebody else publishes."`
 	Flood    bool `help:"With --hls: ask for the playlist as fast as it comes, instead of playing."`
+	Segments bool `help:"With --hls: ask for the newest segments as fast as they come, instead of playing."`
 	Check    bool `help:"With --hls: one more client checks every rule of LL-HLS."`
 	HTTP1    bool `name:"http1" help:"With --hls: no HTTP/2."`
 	Insecure bool `help:"With --hls: take any certificate."`
@@ -98,7 +99,7 @@ func (c *LoadCmd) runHLS(ctx context.Context, out io.Writer) error {
 	cfg := load.HLSConfig{
 		URL: strings.TrimSuffix(c.URL, "/") + "/hls/" + c.Stream + "/index.m3u8", Token: c.Token,
 		Viewers: c.Viewers, Ramp: c.Ramp, Duration: c.Duration, PID: c.PID,
-		Flood: c.Flood, Check: c.Check, HTTP1: c.HTTP1, Insecure: c.Insecure,
+		Flood: c.Flood, Segments: c.Segments, Check: c.Check, HTTP1: c.HTTP1, Insecure: c.Insecure,
 	}
 	if strings.HasSuffix(c.URL, ".m3u8") {
 		cfg.URL = c.URL

@@ -18,7 +18,7 @@ import (
 type PublishCmd struct {
 	URL       string        `required:"" placeholder:"URL" help:"WHIP endpoint, such as http://127.0.0.1:8080/whip/demo."`
 	Token     string        `env:"SLUICE_TOKEN" placeholder:"TOKEN" help:"Bearer token or stream key."`
-	File      string        `placeholder:"PATH" help:"Clip to send in a loop: .mp4 (H.264 and Opus), .h264, .ivf or .ogg. Without it, a test pattern with sound."`
+	File      string        `placeholder:"PATH" help:"Clip to send in a loop: .mp4 (H.264 and Opus), .h264, .h265, .ivf or .ogg. Without it, a test pattern with sound."`
 	Codec     string        `default:"h264" enum:"h264,vp8" help:"Codec of the test pattern: h264 or vp8."`
 	Simulcast bool          `help:"Send the test pattern in three sizes, rids q, h and f."`
 	Keyframes string        `default:"clip" enum:"clip,on-request" help:"clip: keyframes come every two seconds, requests are ignored as many encoders do. on-request: also when asked for."`

@@ -71,6 +71,8 @@ func newOutTrack(media *clips.Track, rid string) (*outTrack, error) {
 	switch media.Codec {
 	case clips.H264:
 		t.payloader = &codecs.H264Payloader{}
+	case clips.H265:
+		t.payloader = &codecs.H265Payloader{}
 	case clips.VP8:
 		t.payloader = &codecs.VP8Payloader{EnablePictureID: true}
 	case clips.VP9:

@@ -170,6 +170,8 @@ func videoFormat(t *clips.Track) (mime, format string, err error) {
 	switch t.Codec {
 	case clips.H264:
 		return webrtc.MimeTypeH264, h264Format(t.Profile), nil
+	case clips.H265:
+		return webrtc.MimeTypeH265, "", nil
 	case clips.VP8:
 		return webrtc.MimeTypeVP8, "", nil
 	case clips.VP9:

@@ -24,6 +24,7 @@ type HLSConfig struct {
 	Ramp     Rate
 	Duration time.Duration // from the moment when the last viewer has begun
 	Flood    bool          // ask for the playlist as fast as it comes, instead of playing
+	Segments bool          // ask for the newest segments of video as fast as they come, instead of playing
 	HTTP1    bool          // no HTTP/2 over TLS
 	Check    bool          // one more client checks every rule
 	Insecure bool          // any certificate is good
@@ -39,6 +40,8 @@ func (c HLSConfig) Validate() error {
 		return errors.New("viewers: must be 1 to 100000")
 	case c.Duration <= 0:
 		return errors.New("duration: must be more than 0")
+	case c.Flood && c.Segments:
+		return errors.New("flood and segments: choose one")
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func (v *hlsViewer) play(ctx context.Context) error {
 	}
 	uris := []string{m.Variants[0].URI}
 	for _, a := range m.Audio {
-		if a.Group == m.Variants[0].Audio && len(uris) < 2 {
+		if a.Group == m.Variants[0].Audio && len(uris) < 2 && !v.run.cfg.Segments {
 			uris = append(uris, a.URI)
 		}
 	}
@@ -95,32 +95,69 @@ func (v *hlsViewer) rendition(ctx context.Context, at *url.URL) error {
 			return errEnded
 		}
 		next := *at
-		if !v.run.cfg.Flood {
-			if len(p.Hints) > 0 {
-				hint, err := at.Parse(p.Hints[0])
-				if err != nil {
-					return err
-				}
-				if err := v.part(ctx, hint); err != nil {
-					return err
-				}
-			}
-			msn, part := p.Next()
-			next.RawQuery = "_HLS_msn=" + strconv.FormatUint(msn, 10) + "&_HLS_part=" + strconv.Itoa(part)
-			if p.Control.SkipUntil > 0 {
-				next.RawQuery += "&_HLS_skip=YES"
-			}
-		} else if p.Control.SkipUntil > 0 {
+		if p.Control.SkipUntil > 0 {
 			next.RawQuery = "_HLS_skip=YES"
 		}
-		if v.run.cfg.Flood {
-			if err := v.flood(ctx, &next); err != nil {
-				return err
-			}
-			continue
+		switch {
+		case v.run.cfg.Flood:
+			err = v.flood(ctx, &next)
+		case v.run.cfg.Segments:
+			err = v.segments(ctx, at, p)
+		default:
+			err = v.step(ctx, at, p, &next)
+		}
+		if err != nil {
+			return err
 		}
 		if text, err = v.text(ctx, &next); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// step waits for the hinted part, and makes next ask for what comes after it.
+func (v *hlsViewer) step(ctx context.Context, at *url.URL, p *hlscheck.Playlist, next *url.URL) error {
+	if len(p.Hints) > 0 {
+		hint, err := at.Parse(p.Hints[0])
+		if err != nil {
+			return err
+		}
+		if err := v.part(ctx, hint); err != nil {
+			return err
+		}
+	}
+	msn, part := p.Next()
+	query := "_HLS_msn=" + strconv.FormatUint(msn, 10) + "&_HLS_part=" + strconv.Itoa(part)
+	if next.RawQuery != "" {
+		query += "&" + next.RawQuery
+	}
+	next.RawQuery = query
+	return nil
+}
+
+// segmentTurn is how long a viewer asks for the same segment over and over.
+const segmentTurn = time.Second
+
+// segments asks for the newest segment over and over.
+func (v *hlsViewer) segments(ctx context.Context, at *url.URL, p *hlscheck.Playlist) error {
+	if len(p.Segments) == 0 {
+		return nil
+	}
+	newest, err := at.Parse(p.Segments[len(p.Segments)-1].URI)
+	if err != nil {
+		return err
+	}
+	for begun := time.Now(); ctx.Err() == nil && time.Since(begun) < segmentTurn; {
+		answer, err := v.do(ctx, newest)
+		if err != nil {
+			return err
+		}
+		if err := v.drain(answer); err != nil {
+			return err
+		}
+		if answer.StatusCode != http.StatusOK {
+			return fmt.Errorf("a segment has status %d", answer.StatusCode)
 		}
 	}
 	return nil

@@ -40,6 +40,9 @@ func newServer(addr string, handler http.Handler, files TLSConfig, log *slog.Log
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
+	if files.Cert != "" {
+		listener = newRecordListener(listener)
+	}
 	s.listener = listener
 	return s, nil
 }

@@ -109,14 +109,16 @@ func TestRequestID(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := obs.RequestID(tt.sent)
-			if (got == tt.sent) != tt.keep || got == "" {
-				t.Errorf("got %q", got)
+			for _, got := range []string{obs.RequestID(tt.sent), obs.NewRequestIDs().ID(tt.sent)} {
+				if (got == tt.sent) != tt.keep || got == "" {
+					t.Errorf("got %q", got)
+				}
 			}
 		})
 	}
 	one, other := obs.RequestID(""), obs.RequestID("")
-	if one == other {
+	many := obs.NewRequestIDs()
+	if one == other || many.ID("") == many.ID("") || many.ID("") == obs.NewRequestIDs().ID("") {
 		t.Error("the same id twice")
 	}
 }

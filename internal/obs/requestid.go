@@ -3,6 +3,8 @@ package obs
 import (
 	"context"
 	"crypto/rand"
+	"strconv"
+	"sync/atomic"
 )
 
 // RequestIDHeader carries the request id both ways.
@@ -14,15 +16,41 @@ const MaxRequestID = 128
 // RequestID returns what the caller sent as X-Request-ID if it is 1 to
 // MaxRequestID of [A-Za-z0-9._-], else a new random id.
 func RequestID(sent string) string {
+	if taken(sent) {
+		return sent
+	}
+	return rand.Text()
+}
+
+func taken(sent string) bool {
 	if len(sent) < 1 || len(sent) > MaxRequestID {
-		return rand.Text()
+		return false
 	}
 	for i := range len(sent) {
 		if !requestIDByte(sent[i]) {
-			return rand.Text()
+			return false
 		}
 	}
-	return sent
+	return true
+}
+
+// RequestIDs makes ids for routes with so many requests that a random number for
+// each would show: a random beginning, and a count.
+type RequestIDs struct {
+	prefix string
+	count  atomic.Uint64
+}
+
+// NewRequestIDs returns a source of ids. Any goroutine may use it.
+func NewRequestIDs() *RequestIDs { return &RequestIDs{prefix: rand.Text()[:16] + "-"} }
+
+// ID is RequestID with an id from the source.
+func (s *RequestIDs) ID(sent string) string {
+	if taken(sent) {
+		return sent
+	}
+	var b [40]byte
+	return string(strconv.AppendUint(append(b[:0], s.prefix...), s.count.Add(1), 36))
 }
 
 func requestIDByte(c byte) bool {

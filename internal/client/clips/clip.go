@@ -19,6 +19,7 @@ const (
 	VP8  Codec = "VP8"
 	VP9  Codec = "VP9"
 	AV1  Codec = "AV1"
+	H265 Codec = "H265"
 	Opus Codec = "opus"
 )
 
@@ -73,7 +74,7 @@ func (t *Track) At(i int) time.Duration { return t.frames[i].at }
 // Key reports whether frame i decodes without any other.
 func (t *Track) Key(i int) bool { return t.frames[i].key }
 
-// Frame returns the bytes of frame i: Annex B for H.264, an OBU sequence for
+// Frame returns the bytes of frame i: Annex B for H.264 and H.265, an OBU sequence for
 // AV1. The caller must not change them.
 func (t *Track) Frame(i int) ([]byte, error) {
 	if t.load == nil {
@@ -90,14 +91,14 @@ func (c *Clip) Close() error {
 	return c.closer.Close()
 }
 
-// Open reads a clip from an .mp4, .ivf, .h264 or .ogg file. What a browser could
+// Open reads a clip from an .mp4, .ivf, .h264, .h265 or .ogg file. What a browser could
 // not play live (other codecs, B-frames) is refused with the ffmpeg command
 // that converts it.
 func Open(path string) (*Clip, error) {
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
 	case ".mp4", ".m4v", ".mov":
 		return openMP4(path)
-	case ".ivf", ".h264", ".264", ".ogg", ".opus":
+	case ".ivf", ".h264", ".264", ".h265", ".265", ".hevc", ".ogg", ".opus":
 		raw, err := os.ReadFile(path)
 		if err != nil {
 			return nil, err
@@ -119,6 +120,9 @@ func parse(ext string, raw []byte) (*Clip, error) {
 		return videoClip(t, period, err)
 	case ".h264", ".264":
 		t, period, err := readAnnexB(raw)
+		return videoClip(t, period, err)
+	case ".h265", ".265", ".hevc":
+		t, period, err := readH265(raw)
 		return videoClip(t, period, err)
 	default:
 		t, period, err := readOgg(raw)

@@ -166,6 +166,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(filepath.Ext(name), raw[:4096])
 	}
 	f.Add(".ivf", []byte("DKIF\x00\x00\x20\x00VP80"))
+	f.Add(".h265", []byte("\x00\x00\x01\x42\x01\x01\x01\x60\x00\x00\x01\x26\x01\xaf"))
 	f.Fuzz(func(t *testing.T, ext string, raw []byte) {
 		clip, err := parse(ext, raw)
 		if err != nil {

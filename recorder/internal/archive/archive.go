@@ -29,7 +29,8 @@ const (
 // Meta is what a recording is.
 type Meta struct {
 	sluice.Recording
-	Origin     int64              `json:"origin"` // capture time of tick 0, nanoseconds since 1970
+	Origin     int64              `json:"origin"`           // capture time of tick 0, nanoseconds since 1970
+	Closed     bool               `json:"closed,omitempty"` // nothing is being written: what is in the indexes is all that was seen
 	Renditions []sluice.Rendition `json:"renditions"`
 }
 

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"path"
@@ -18,12 +19,14 @@ import (
 type Recovered struct {
 	Segments map[string][]sluice.Segment
 	Adopted  int   // segments that were being written
+	Passed   int   // numbers that may have been used, and stand as gaps now
 	Trimmed  int64 // bytes of torn ends
 }
 
 // Recover makes a recording whole after a crash: the torn last line of each index
 // goes away, and of a segment that was being written what is whole becomes a
-// segment.
+// segment. Where nothing is, the next number may have been seen by players all the
+// same: a gap takes it.
 func (a *Archive) Recover(m Meta) (Recovered, error) {
 	out := Recovered{Segments: map[string][]sluice.Segment{}}
 	for _, r := range m.Renditions {
@@ -31,7 +34,49 @@ func (a *Archive) Recover(m Meta) (Recovered, error) {
 			return out, fmt.Errorf("recover %s of recording %s: %w", r.ID, m.ID, err)
 		}
 	}
+	if m.Closed || !m.Ended.IsZero() {
+		return out, nil
+	}
+	end := time.Time{}
+	for _, segments := range out.Segments {
+		if n := len(segments); n > 0 && segments[n-1].Start.Add(segments[n-1].Duration).After(end) {
+			end = segments[n-1].Start.Add(segments[n-1].Duration)
+		}
+	}
+	for id, segments := range out.Segments {
+		n := len(segments)
+		if n == 0 || segments[n-1].Repaired || segments[n-1].Gap {
+			continue
+		}
+		passed, err := a.pass(m.ID, id, segments[n-1], end)
+		if err != nil {
+			return out, fmt.Errorf("recover %s of recording %s: %w", id, m.ID, err)
+		}
+		out.Segments[id] = append(segments, passed)
+		out.Passed++
+	}
 	return out, nil
+}
+
+// shortestGap and longestGap bound the time that a passed number stands for.
+const shortestGap, longestGap = 100 * time.Millisecond, time.Second
+
+// pass puts a gap behind the last segment of an index, up to where others end.
+func (a *Archive) pass(rec, rendition string, last sluice.Segment, end time.Time) (sluice.Segment, error) {
+	start := last.Start.Add(last.Duration)
+	gap := sluice.Segment{
+		Sequence: last.Sequence + 1, Init: last.Init, Gap: true, Start: start,
+		Duration: max(shortestGap, min(longestGap, end.Sub(start))),
+	}
+	_, good, err := a.index(rec, rendition)
+	if err != nil {
+		return gap, err
+	}
+	log, err := a.Store.Append(path.Join(rec, rendition, "index"), good)
+	if err != nil {
+		return gap, err
+	}
+	return gap, errors.Join(appendEntry(log, entry{Segment: &gap}), log.Sync(), log.Close())
 }
 
 func (a *Archive) recoverRendition(m Meta, r sluice.Rendition, out *Recovered) error {
@@ -145,7 +190,7 @@ func (a *Archive) adopt(m Meta, r sluice.Rendition, seq uint64, init int) (_ *en
 		return nil, trimmed, err
 	}
 	s := describe(found, m, r)
-	s.Sequence, s.Init, s.Size = seq, init, size
+	s.Sequence, s.Init, s.Size, s.Repaired = seq, init, size, torn
 	return &entry{Segment: &s, CRC: crc32.Checksum(data, castagnoli())}, trimmed, nil
 }
 

@@ -1,0 +1,131 @@
+package hlsfallback
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluice-live/sluice"
+)
+
+// A segment that begins without a keyframe, as when a publisher sends none for ten
+// seconds, takes the tag away; gaps do not.
+func TestS15IndependentSegmentsWhileAllBeginWithKeyframes(t *testing.T) {
+	const name = "#EXT-X-INDEPENDENT-SEGMENTS"
+	f := newFeed(t, Config{})
+	f.segment(2)
+	f.gap("v0")
+	for _, path := range []string{live, "/hls/demo/index.m3u8"} {
+		if len(tags(f.get(path, 200), name)) != 1 {
+			t.Errorf("%s has no %s", path, name)
+		}
+	}
+	growing := sluice.Segment{Sequence: 3, Start: startTime().Add(6 * time.Second)}
+	f.h.Part("rec1", "v0", growing, sluice.Part{Duration: partTime, Gap: true}, nil)
+	if len(tags(f.playlist(""), name)) != 1 {
+		t.Error("a gap takes the tag away")
+	}
+	p := sluice.Part{Index: 1, Duration: partTime, Bytes: sluice.ByteRange{Length: 1}}
+	f.h.Part("rec1", "v0", growing, p, []byte("x"))
+	growing.Parts, growing.Size, growing.Duration = []sluice.Part{{Duration: partTime, Gap: true}, p}, 1, 2*partTime
+	f.put("v0", growing, []byte("x"))
+	f.part("opus")
+	for _, path := range []string{live, audio + "index.m3u8", "/hls/demo/index.m3u8", "/vod/rec1/v0/index.m3u8"} {
+		if len(tags(f.get(path, 200), name)) != 0 {
+			t.Errorf("%s has %s", path, name)
+		}
+	}
+}
+
+// The part target is what the configuration says, from 50 ms to 5 s.
+func TestS24PartTargetIsConfigurable(t *testing.T) {
+	for d, fine := range map[time.Duration]bool{
+		40 * time.Millisecond: false, 50 * time.Millisecond: true, 200 * time.Millisecond: true, 333 * time.Millisecond: true,
+		time.Second: true, 5100 * time.Millisecond: false,
+	} {
+		c := Config{Part: d, Target: 6 * time.Second}
+		if err := c.Validate(); (err == nil) != fine {
+			t.Errorf("%v: %v", d, err)
+		}
+		if fine {
+			f := newFeed(t, c)
+			f.part("v0")
+			if got, want := tag(f.playlist(""), "#EXT-X-PART-INF"), fmt.Sprintf("PART-TARGET=%.5f", d.Seconds()); got != want {
+				t.Errorf("%v: %s", d, got)
+			}
+		}
+	}
+}
+
+// Callers that ask for the same get the same, whether they have waited or not, and
+// caches may keep it.
+func TestS41SameQuestionSameAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFeed(t, Config{})
+		f.segment(3)
+		const query = "?_HLS_msn=3&_HLS_part=0"
+		one, two := f.ask(t.Context(), live+query), f.ask(t.Context(), live+query)
+		f.part("v0")
+		if one.waits() || two.waits() || one.w.Body.String() != two.w.Body.String() {
+			t.Errorf("two who waited for the same read\n%s\n%s", one.w.Body, two.w.Body)
+		}
+		late := f.do(http.MethodGet, live+query)
+		if late.Body.String() != one.w.Body.String() {
+			t.Errorf("who came later reads\n%s", late.Body)
+		}
+		for _, w := range []http.Header{one.w.Header(), late.Header()} {
+			if !strings.HasPrefix(w.Get("Cache-Control"), "public, max-age=") {
+				t.Errorf("Cache-Control: %s", w.Get("Cache-Control"))
+			}
+		}
+	})
+}
+
+// Parts are resources of their own here; an open-ended range of the hinted one is
+// held like the whole and answered.
+func TestS63OpenRangeOfTheHint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFeed(t, Config{})
+		f.segment(1)
+		f.part("v0")
+		done := make(chan struct{})
+		var code int
+		var body, covered string
+		go func() {
+			defer close(done)
+			w := f.do(http.MethodGet, video+"1.1.m4s", "Range", "bytes=5-")
+			code, body, covered = w.Code, w.Body.String(), w.Header().Get("Content-Range")
+		}()
+		synctest.Wait()
+		f.part("v0")
+		<-done
+		if code != http.StatusPartialContent || body != "v0/1.1;" || covered != "bytes 5-11/12" {
+			t.Errorf("%d %q %s", code, body, covered)
+		}
+	})
+}
+
+// What a rendition report names can be fetched.
+func TestS71ReportsNameWhatCanBeFetched(t *testing.T) {
+	f := newFeed(t, Config{})
+	f.segment(2)
+	for n := range 25 {
+		f.part("opus")
+		if n%10 == 9 {
+			f.finish("opus")
+		}
+		f.part("v0")
+		report := tag(f.playlist(""), "#EXT-X-RENDITION-REPORT")
+		sound := f.get(audio+"index.m3u8", http.StatusOK)
+		growing := tags(sound[strings.LastIndex(sound, "\n#EXTINF"):], "#EXT-X-PART")
+		last := attribute(report, "LAST-MSN") + "." + attribute(report, "LAST-PART")
+		if want := fmt.Sprintf("%d.%d", 2+n/10, len(growing)-1); n%10 != 9 && last != want {
+			t.Errorf("the report names %s, the playlist ends with %s", last, want)
+		}
+		parts := tags(sound, "#EXT-X-PART")
+		f.get(audio+attribute(parts[len(parts)-1], "URI"), http.StatusOK)
+	}
+}
