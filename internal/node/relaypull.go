@@ -25,7 +25,28 @@ const (
 	// badTime is how long a node that did not answer is left out, unless the
 	// stream's lease changes.
 	badTime = 3 * time.Second
+	// steadyTime is how long a link has to last for the next one to be made at
+	// once, and maxPause the longest rest before one.
+	steadyTime = 5 * time.Second
+	maxPause   = 2 * time.Second
 )
+
+// pace keeps links that end soon after they began from following each other
+// without rest: two nodes that do not agree about a stream may not keep each other
+// busy, whatever the reason. The zero value is ready.
+type pace struct{ pause time.Duration }
+
+// ended notes how long a link has lasted, and returns how long to rest before the
+// next one.
+func (p *pace) ended(lasted time.Duration) time.Duration {
+	if lasted >= steadyTime {
+		p.pause = 0
+		return 0
+	}
+	rest := p.pause
+	p.pause = min(max(2*p.pause, searchInterval), maxPause)
+	return rest
+}
 
 // pull is a stream on its way from another node to this one, through one link
 // after the other.
@@ -61,6 +82,7 @@ func (p *pull) run() {
 	defer p.relays.forget(p)
 	ctx := p.relays.ctx
 	var l *link
+	var pace pace
 	if !p.found {
 		l, p.err = p.find(ctx, nil)
 		p.found = true
@@ -79,7 +101,7 @@ func (p *pull) run() {
 		case linkUnneeded:
 			p.link.Store(nil)
 			l.close("the stream is not pulled any more")
-			if p.finished() {
+			if p.finished() || !sleep(ctx, pace.ended(time.Since(l.began))) {
 				return
 			}
 			l = nil // somebody has come at the last moment
@@ -96,10 +118,14 @@ func (p *pull) run() {
 				old.close("replaced by another relay")
 			})
 			l = next
+			l.until = time.Now().Add(pace.ended(time.Since(old.began)))
 		case linkBroken:
 			p.link.Store(nil)
 			p.relays.reparented.Add(1)
 			l.close("the relay is broken")
+			if !sleep(ctx, pace.ended(time.Since(l.began))) {
+				return
+			}
 			l = nil
 		}
 	}
@@ -141,13 +167,21 @@ func (p *pull) search(ctx context.Context) *link {
 		if time.Since(began) > searchLong {
 			interval = slowInterval
 		}
-		pause := time.NewTimer(interval + rand.N(interval/4))
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
+		if !sleep(ctx, interval+rand.N(interval/4)) {
 			return nil
 		}
+	}
+}
+
+// sleep reports whether so much time has passed before ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	pause := time.NewTimer(d)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
