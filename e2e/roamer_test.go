@@ -31,16 +31,19 @@ func roam(t testing.TB, n int, endpoints func() []string) (roamers []*roamer, st
 		r := &roamer{}
 		roamers = append(roamers, r)
 		wg.Go(func() {
-			next := ""
+			var next call
 			var old *client.Viewer
 			for turn := i; ctx.Err() == nil; turn++ {
-				url := next
-				if next = ""; url == "" {
+				url := next.URL
+				if url == "" {
 					all := endpoints()
 					url = all[turn%len(all)]
 				}
 				v, err := client.Watch(ctx, client.ViewerConfig{URL: url, NACK: true, HTTP: http, OnFrame: r.frame})
 				if err != nil {
+					if time.Now().After(next.until) {
+						next = call{}
+					}
 					rest(ctx, 200*time.Millisecond)
 					continue
 				}
@@ -54,7 +57,7 @@ func roam(t testing.TB, n int, endpoints func() []string) (roamers []*roamer, st
 				}
 				next = r.follow(ctx, v)
 				r.reconnects.Add(1)
-				if old = v; next == "" {
+				if old = v; next.URL == "" {
 					r.forced.Add(1)
 					_ = v.Close()
 					old = nil
@@ -78,15 +81,22 @@ func (r *roamer) frame(client.FrameInfo) {
 	r.frames.Add(1)
 }
 
-// follow watches until the node says where to go, which it returns, or the
-// session ends.
-func (r *roamer) follow(ctx context.Context, v *client.Viewer) string {
+// call is where a node has told a viewer to go.
+type call struct {
+	URL   string
+	Wait  float64   // seconds for which there may be no answer
+	until time.Time // when it is over
+}
+
+// follow watches until the node says where to go, or the session ends.
+func (r *roamer) follow(ctx context.Context, v *client.Viewer) call {
 	events, err := v.Events(ctx, "reconnect")
 	if err == nil {
 		for e := range events {
-			var told struct{ URL string }
+			var told call
 			if json.Unmarshal([]byte(e.Data), &told) == nil && told.URL != "" {
-				return told.URL
+				told.until = time.Now().Add(time.Duration(told.Wait * float64(time.Second)))
+				return told
 			}
 		}
 	}
@@ -94,7 +104,7 @@ func (r *roamer) follow(ctx context.Context, v *client.Viewer) string {
 	case <-v.Done():
 	case <-ctx.Done():
 	}
-	return ""
+	return call{}
 }
 
 // flowing waits until every roamer has got frames since then.

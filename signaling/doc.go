@@ -33,6 +33,9 @@
 //	                                 week without a lease; written with the lease
 //	sluice:{<stream>}:edges  hash    by node: when, and an Edge as JSON; expires after
 //	                                 EdgeTTL; written by each node that has the stream
+//	sluice:roll              string  when the first node of a rolling restart left, on Redis's
+//	                                 clock; expires drain.roll after the last one; written
+//	                                 by nodes that leave
 //	sluice:secret            string  what nodes sign requests to each other with; no
 //	                                 expiry; written by the first node, and again by any
 //	                                 after Redis lost it

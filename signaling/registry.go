@@ -175,6 +175,9 @@ func (r *Registry) Err() error {
 	return nil
 }
 
+// Uptime is how long the node has run.
+func (r *Registry) Uptime() time.Duration { return time.Since(r.started) }
+
 // Leases returns how many streams this node holds.
 func (r *Registry) Leases() int {
 	r.mu.Lock()

@@ -214,7 +214,7 @@ func (h *Handler) look(out *eventWriter, s *session, stream string, es *eventStr
 	if call.count > es.told.reconnects {
 		es.told.reconnects = call.count
 		if es.types&eventReconnect != 0 {
-			events = append(events, event{"reconnect", reconnectData(call.url)})
+			events = append(events, event{"reconnect", reconnectData(call.url, call.wait)})
 		}
 	}
 	for _, e := range events {

@@ -154,12 +154,17 @@ func TestE08Reconnect(t *testing.T) {
 	s := start(t)
 	session, _ := s.watch(t)
 	r := s.read(t, s.listen(t, session, `["reconnect"]`))
-	s.handler.Reconnect("https://other.example.com/whep/demo")
+	to := func(url string) func(string) string { return func(string) string { return url } }
+	s.handler.Reconnect(to("https://other.example.com/whep/demo"), 0)
 	if m := r.event("reconnect"); m.data != `{"url":"https://other.example.com/whep/demo"}` {
 		t.Errorf("%+v", m)
 	}
-	s.handler.Reconnect("")
+	s.handler.Reconnect(to(""), 0)
 	if m := r.event("reconnect"); m.data != `{}` {
+		t.Errorf("%+v", m)
+	}
+	s.handler.Reconnect(to("https://here.example.com/whep/demo"), 3*time.Second)
+	if m := r.event("reconnect"); m.data != `{"url":"https://here.example.com/whep/demo","wait":3}` {
 		t.Errorf("%+v", m)
 	}
 }

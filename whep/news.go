@@ -167,10 +167,13 @@ func layersData(layers []sluice.Layer, video int) []byte {
 	return data
 }
 
-func reconnectData(url string) []byte {
+// reconnectData is the data of a reconnect event. wait, in seconds, is an addition
+// of our own: so long the server at url may not be there yet.
+func reconnectData(url string, wait time.Duration) []byte {
 	data, err := json.Marshal(struct {
-		URL string `json:"url,omitempty"`
-	}{url})
+		URL  string  `json:"url,omitempty"`
+		Wait float64 `json:"wait,omitempty"`
+	}{url, wait.Seconds()})
 	if err != nil {
 		return []byte("{}") // cannot happen: a string
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"slices"
 	"sync"
+	"time"
 )
 
 // session is a viewer with its event streams.
@@ -20,6 +21,7 @@ type session struct {
 type reconnectCall struct {
 	count int // 0: none yet
 	url   string
+	wait  time.Duration // for which there may be no answer at url yet
 	newer chan struct{} // closed when there is a newer one
 }
 
@@ -27,11 +29,11 @@ func newSession(v Viewer, video int) *session {
 	return &session{Viewer: v, video: video, call: reconnectCall{newer: make(chan struct{})}}
 }
 
-func (s *session) reconnect(url string) {
+func (s *session) reconnect(url string, wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(s.call.newer)
-	s.call = reconnectCall{count: s.call.count + 1, url: url, newer: make(chan struct{})}
+	s.call = reconnectCall{count: s.call.count + 1, url: url, wait: wait, newer: make(chan struct{})}
 }
 
 // listens reports whether the player has asked for reconnect events.

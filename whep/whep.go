@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -139,37 +140,57 @@ func (h *Handler) Close() {
 	h.endpoint.Close()
 }
 
-// Reconnect tells the players of all sessions that they should come back,
-// to url or, when it is "", to where they are. It reaches those that listen to
-// reconnect events, and returns at once.
-func (h *Handler) Reconnect(url string) {
+// Reconnect tells the players of all sessions that they should come back, to the
+// URL that to gives for a stream or, when it is "", to where they are, where
+// nothing may answer for as long as wait. It reaches those that listen to reconnect
+// events, and returns at once.
+func (h *Handler) Reconnect(to func(stream string) string, wait time.Duration) {
 	for _, e := range h.endpoint.Sessions() {
-		e.Session.reconnect(url)
+		e.Session.reconnect(to(e.Stream), wait)
 	}
 }
 
 // Leave tells the players of all sessions, one after the other over that time,
 // that they should go to the URL that to gives for a stream, "" for where they
-// are. A session whose player does not listen to reconnect events is closed
-// instead. It returns when all have been told, or when ctx ends.
-func (h *Handler) Leave(ctx context.Context, over time.Duration, to func(stream string) string) {
+// are; those for whom it gives none stay. A session whose player does not listen
+// to reconnect events is closed instead. It returns when all have been told, or
+// when ctx ends; left counts those that have not gone since.
+func (h *Handler) Leave(ctx context.Context, over time.Duration, to func(stream string) (url string, ok bool)) (left func() int) {
 	sessions := h.endpoint.Sessions()
 	rand.Shuffle(len(sessions), func(i, j int) { sessions[i], sessions[j] = sessions[j], sessions[i] })
+	var told []*session
+	left = func() int {
+		told = slices.DeleteFunc(told, func(s *session) bool {
+			select {
+			case <-s.Done():
+				return true
+			default:
+				return false
+			}
+		})
+		return len(told)
+	}
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	for _, e := range sessions {
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
-			return
+			return left
 		}
+		pause.Reset(over / time.Duration(len(sessions)))
+		url, ok := to(e.Stream)
+		if !ok {
+			continue
+		}
+		told = append(told, e.Session)
 		if e.Session.listens() {
-			e.Session.reconnect(to(e.Stream))
+			e.Session.reconnect(url, 0)
 		} else {
 			e.Session.Close("the node hands its viewers over")
 		}
-		pause.Reset(over / time.Duration(len(sessions)))
 	}
+	return left
 }
 
 // Sessions returns how many there are.

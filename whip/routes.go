@@ -18,4 +18,7 @@ func (h *Handler) Routes(r gin.IRouter) {
 	r.Any(Base+"/:stream/:session", func(c *gin.Context) {
 		h.Session(c.Writer, wish.WithRemote(c.Request, c.ClientIP()), c.Param("stream"), c.Param("session"))
 	})
+	r.Any(Base+"/:stream/:session/sse", func(c *gin.Context) {
+		h.Events(c.Writer, wish.WithRemote(c.Request, c.ClientIP()), c.Param("stream"), c.Param("session"))
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync"
 
 	sluice "github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/internal/wish"
@@ -36,27 +37,39 @@ type Config = wish.Config
 // Handler serves the WHIP routes. Its methods are net/http handlers with the
 // path's parts as arguments; Routes puts them into a gin engine.
 type Handler struct {
-	endpoint *wish.Endpoint[wish.Session]
+	endpoint *wish.Endpoint[*session]
+	closed   chan struct{}
+	once     sync.Once
 }
 
 // New makes a Handler. Close it in the end.
 func New(d Deps, c Config) (*Handler, error) {
-	endpoint, err := wish.NewEndpoint(wish.Kind[wish.Session]{
+	endpoint, err := wish.NewEndpoint(wish.Kind[*session]{
 		Base: Base, Direction: wish.Publish,
 		May: sluice.Grant.MayPublish,
-		Open: func(ctx context.Context, offer sluice.Offer, _ wish.Shape) (wish.Session, error) {
-			return d.Media.Publish(ctx, offer)
+		Open: func(ctx context.Context, offer sluice.Offer, _ wish.Shape) (*session, error) {
+			s, err := d.Media.Publish(ctx, offer)
+			if err != nil {
+				return nil, err
+			}
+			return newSession(s), nil
+		},
+		Links: func(sessionURL string) []wish.Link {
+			return []wish.Link{{URL: sessionURL + "/sse", Rel: RelEvents, Params: []wish.Param{{Name: "events", Value: "reconnect"}}}}
 		},
 	}, d.Auth, d.Limiter, d.Log, c)
 	if err != nil {
 		return nil, err
 	}
-	return &Handler{endpoint: endpoint}, nil
+	return &Handler{endpoint: endpoint, closed: make(chan struct{})}, nil
 }
 
-// Close ends the handler's goroutines and refuses new sessions. It ends no
-// session. It is idempotent.
-func (h *Handler) Close() { h.endpoint.Close() }
+// Close ends all event streams and the handler's goroutines, and refuses new
+// sessions. It ends no session. It is idempotent.
+func (h *Handler) Close() {
+	h.once.Do(func() { close(h.closed) })
+	h.endpoint.Close()
+}
 
 // CloseSessions ends all sessions.
 func (h *Handler) CloseSessions(reason string) {

@@ -30,7 +30,10 @@ type PublishCmd struct {
 
 // Help is the long help of the command.
 func (PublishCmd) Help() string {
-	return `Prints a line of statistics every second. SIGINT or SIGTERM ends the session.`
+	return `Prints a line of statistics every second. SIGINT or SIGTERM ends the session.
+
+When the server hands its publishers over, the new session begins before the old
+one ends.`
 }
 
 // Run implements the command.
@@ -50,10 +53,10 @@ func (c *PublishCmd) Run(ctx context.Context, out io.Writer) error {
 	var printErr error
 	run := func(s client.Session) {
 		printErr = eachSecond(ctx, s, func(bool) error {
-			return c.print(out, time.Since(started), s.(*client.Publisher).Stats())
+			return c.print(out, time.Since(started), s.(*client.Moving).Now().Stats())
 		})
 	}
-	start := func(ctx context.Context) (client.Session, error) { return client.Publish(ctx, cfg) }
+	start := func(ctx context.Context) (client.Session, error) { return client.PublishMoving(ctx, cfg) }
 	err = runSession(ctx, c.Reconnect, log, start, run)
 	return errors.Join(err, printErr)
 }

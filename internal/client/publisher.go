@@ -31,6 +31,7 @@ type PublisherConfig struct {
 type Publisher struct {
 	session
 	tracks []*outTrack
+	told   chan string // holds at most one
 }
 
 // PublisherStats is what a publisher has sent and was asked.
@@ -62,7 +63,7 @@ func Publish(ctx context.Context, cfg PublisherConfig) (*Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Publisher{}
+	p := &Publisher{told: make(chan string, 1)}
 	if err := p.init(api, cfg.Log); err != nil {
 		return nil, err
 	}
@@ -99,6 +100,7 @@ func (p *Publisher) start(ctx context.Context, cfg PublisherConfig) error {
 	for i, t := range p.tracks {
 		p.spawn(func() { p.readFeedback(senders[i], t) })
 	}
+	p.spawn(p.listen)
 	pace := &pacer{
 		tracks: p.tracks, period: cfg.Clip.Period,
 		onRequest: cfg.KeyframesOnRequest, rtcp: p.pc.WriteRTCP,

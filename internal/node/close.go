@@ -32,15 +32,17 @@ func (n *Node) close() error {
 	if n.cluster != nil && n.cluster.registry != nil {
 		n.cluster.registry.Beat()
 	}
+	if n.relays != nil && n.whep != nil {
+		step("relays of others", func() error { n.relays.leave(ctx); return nil })
+	}
 	if n.whep != nil {
 		step("whep", func() error {
-			n.whep.Reconnect("")
+			n.whep.Reconnect(n.back, n.config.Drain.Back)
 			n.whep.Close()
 			return nil
 		})
 	}
 	if n.relays != nil {
-		step("relays of others", func() error { n.relays.leave(ctx); return nil })
 		n.relays.close()
 	}
 	if n.relaying != nil {

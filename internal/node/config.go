@@ -120,6 +120,8 @@ type ClusterConfig struct {
 type DrainConfig struct {
 	Spread  time.Duration `koanf:"spread" default:"10s" help:"time over which a node that drains tells its players to go to others, at most"`
 	Timeout time.Duration `koanf:"timeout" default:"60s" help:"time that draining may take; who is left then is cut off"`
+	Back    time.Duration `koanf:"back" default:"3s" help:"how long players of a node that is stopped look for it where it was, when no node has been restarted before that could take them: in a rolling restart each of them reconnects once; 0s: they go to other nodes at once, and may be sent on by those"`
+	Roll    time.Duration `koanf:"roll" default:"15m" help:"time without a node that leaves, after which a rolling restart is over"`
 }
 
 // RelayConfig is how nodes of a cluster pull streams from each other.

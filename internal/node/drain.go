@@ -2,10 +2,12 @@ package node
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/internal/placement"
 	"github.com/sluice-live/sluice/signaling"
 )
 
@@ -27,9 +29,10 @@ type drainer struct {
 	done   chan struct{}      // of the attempt
 }
 
-// begin drains within that time, 0 for drain.timeout. It does not wait. While the
-// node drains already, nothing changes.
-func (n *Node) beginDrain(over time.Duration) (done <-chan struct{}) {
+// beginDrain drains within that time, 0 for drain.timeout. It does not wait. While
+// the node drains already, nothing changes. With stop the node ends afterwards, and
+// players may stay until then to come back to it, see departure.
+func (n *Node) beginDrain(over time.Duration, stop bool) (done <-chan struct{}) {
 	if over <= 0 {
 		over = n.config.Drain.Timeout
 	}
@@ -44,7 +47,7 @@ func (n *Node) beginDrain(over time.Duration) (done <-chan struct{}) {
 	n.draining.Store(true)
 	n.cluster.registry.Beat()
 	n.log.Info("node drains", "node", n.cluster.id, "within", over.String(), "viewers", n.media.Counters().ViewersNow)
-	go n.runDrain(ctx, over, d.done)
+	go n.runDrain(ctx, over, stop, d.done)
 	return d.done
 }
 
@@ -83,28 +86,34 @@ func (n *Node) obey(o signaling.Order) {
 		n.log.Warn("an order comes before the node has begun", "node", n.cluster.id)
 		return
 	case o.Drain:
-		n.beginDrain(o.Over)
+		n.beginDrain(o.Over, false)
 		return
 	}
 	go n.undrain() // it may wait for a beat of the caller's
 }
 
-// runDrain tells the players to go, then lets publishers go, and at the end cuts
-// off who is left.
-func (n *Node) runDrain(ctx context.Context, over time.Duration, done chan struct{}) {
+// runDrain tells publishers and players to go, then lets go of publishers that
+// cannot be told, and at the end cuts off who is left.
+func (n *Node) runDrain(ctx context.Context, over time.Duration, stop bool, done chan struct{}) {
 	defer close(done)
 	late := time.Now().Add(time.Duration(float64(over) * (1 - drainPublishers)))
+	renewed := n.renewed(ctx)
+	to := n.departure(renewed, stop)
+	n.whip.Move(func(stream string) string { return n.publishElsewhere(stream, renewed) })
 	spread := min(n.config.Drain.Spread, drainEach*time.Duration(n.whep.Sessions()), over/2)
-	n.whep.Leave(ctx, spread, n.elsewhere)
-	sent := false
+	left := n.whep.Leave(ctx, spread, to)
+	untold, sent := false, false
 	tick := time.NewTicker(drainLook)
 	defer tick.Stop()
 	for {
-		c := n.media.Counters()
-		switch {
-		case c.ViewersNow == 0 && c.PublishersNow == 0 && n.whep.Sessions() == 0:
+		publishers := n.media.Counters().PublishersNow
+		switch players := left(); {
+		case players == 0 && publishers == 0:
 			return
-		case !sent && (n.whep.Sessions() == 0 || time.Now().After(late)):
+		case !untold && (players == 0 || time.Now().After(late)):
+			untold = true
+			n.whip.CloseUntold("the node hands its publishers over")
+		case !sent && time.Now().After(late):
 			sent = true
 			n.whip.CloseSessions("the node hands its publishers over")
 		}
@@ -112,11 +121,48 @@ func (n *Node) runDrain(ctx context.Context, over time.Duration, done chan struc
 		case <-tick.C:
 		case <-ctx.Done():
 			if ctx.Err() == context.DeadlineExceeded { //nolint:errorlint // the context's own
-				n.whep.CloseSessions("the node has drained")
+				if !stop {
+					n.whep.CloseSessions("the node has drained")
+				}
 				n.whip.CloseSessions("the node has drained")
 			}
 			return
 		}
+	}
+}
+
+// renewed notes that this node leaves, and tells which nodes have been restarted in
+// the present rolling restart.
+func (n *Node) renewed(ctx context.Context) func(sluice.Node) bool {
+	roll, err := n.cluster.registry.Roll(ctx, n.config.Drain.Roll)
+	if err != nil {
+		n.log.Warn("it is not known which nodes have been restarted", "node", n.cluster.id, "err", err)
+	}
+	asked, me := time.Now(), n.here()
+	me.Uptime = n.cluster.registry.Uptime().Seconds()
+	return func(o sluice.Node) bool { return placement.Renewed(o, me, roll+time.Since(asked)) }
+}
+
+// departure says where the players of a stream go: to a node that has been
+// restarted in the present rolling restart, if there is one, as it will not send
+// them on. Else, when the node ends, those that listen stay until then and come back
+// to it (drain.back): so each of them reconnects once while all nodes are restarted
+// one after the other. Otherwise they go to any node.
+func (n *Node) departure(renewed func(sluice.Node) bool, stop bool) func(stream string) (url string, ok bool) {
+	return func(stream string) (url string, ok bool) {
+		if n.place == nil {
+			return "", !stop
+		}
+		if to, ok := n.place.other(stream, renewed); ok {
+			return to.URL + "/whep/" + stream, true
+		}
+		if stop && n.config.Drain.Back > 0 {
+			return "", false
+		}
+		if to, ok := n.place.other(stream, nil); ok {
+			return to.URL + "/whep/" + stream, true
+		}
+		return "", true
 	}
 }
 
@@ -127,22 +173,33 @@ func (n *Node) handOver() {
 	}
 	c := n.media.Counters()
 	if c.ViewersNow == 0 && c.PublishersNow == 0 || !n.place.company() {
+		n.renewed(context.Background()) // the others shall know, even so
 		return
 	}
-	<-n.beginDrain(0)
+	<-n.beginDrain(0, true)
 }
 
-// elsewhere is where a player of a stream should go from here, "" when there is
-// nothing better than to come back.
-func (n *Node) elsewhere(stream string) string {
+// publishElsewhere is where the publisher of a stream should go from here, "" when
+// there is no other node.
+func (n *Node) publishElsewhere(stream string, renewed func(sluice.Node) bool) string {
 	if n.place == nil {
 		return ""
 	}
-	to, ok := n.place.other(stream)
-	if !ok {
+	for _, fits := range []func(sluice.Node) bool{renewed, nil} {
+		if to, ok := n.place.other(stream, fits); ok {
+			return to.URL + "/whip/" + stream
+		}
+	}
+	return ""
+}
+
+// back is where the players of a stream come back to when the node has ended and
+// begun again.
+func (n *Node) back(stream string) string {
+	if n.place == nil {
 		return ""
 	}
-	return to.URL + "/whep/" + stream
+	return strings.TrimSuffix(n.address(), "/") + "/whep/" + stream
 }
 
 // roleRecording is that of a node that records what is published there.

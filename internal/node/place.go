@@ -151,15 +151,19 @@ func (p *placer) near(ctx context.Context) []sluice.Node {
 
 // company reports whether another node serves.
 func (p *placer) company() bool {
-	_, ok := p.other(rand.Text())
+	_, ok := p.other(rand.Text(), nil)
 	return ok
 }
 
-// other is a node for somebody who has to leave this one.
-func (p *placer) other(stream string) (sluice.Node, bool) {
+// other is a node for somebody who has to leave this one: among those that fit,
+// nil for all.
+func (p *placer) other(stream string, fits func(sluice.Node) bool) (sluice.Node, bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	for _, nodes := range [][]sluice.Node{p.near(ctx), p.list(ctx, "")} {
+		if fits != nil {
+			nodes = slices.DeleteFunc(slices.Clone(nodes), func(o sluice.Node) bool { return !fits(o) })
+		}
 		answer, to := placement.Watch(placement.Visit{
 			Stream: stream, Viewer: rand.Text(), Region: p.region, Others: nodes, Has: p.has(ctx, stream),
 			Here: sluice.Node{ID: p.self, State: sluice.NodeDraining},

@@ -2,6 +2,7 @@ package placement
 
 import (
 	"math"
+	"time"
 
 	"github.com/zeebo/xxh3"
 
@@ -122,4 +123,12 @@ func elsewhere(v Visit) (sluice.Node, bool) {
 		}
 	}
 	return sluice.Node{}, false
+}
+
+// Renewed reports whether a node has been restarted in the rolling restart of that
+// age, or runs another version and has begun after the node that leaves: it will
+// not be restarted again soon, so whoever is sent there can stay.
+func Renewed(n, leaving sluice.Node, roll time.Duration) bool {
+	ran := time.Duration((n.Uptime + n.Age) * float64(time.Second))
+	return ran < roll || n.Version != leaving.Version && n.Uptime+n.Age < leaving.Uptime+leaving.Age
 }

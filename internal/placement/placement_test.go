@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"testing"
+	"time"
 
 	"github.com/sluice-live/sluice"
 )
@@ -166,5 +167,27 @@ func TestWatch(t *testing.T) {
 				t.Errorf("answer %d to %s, want %d to %s", got, to.ID, tt.want, tt.to)
 			}
 		})
+	}
+}
+
+func TestRenewed(t *testing.T) {
+	leaving := sluice.Node{Version: "1", Uptime: 1000}
+	for _, c := range []struct {
+		name string
+		node sluice.Node
+		want bool
+	}{
+		{"restarted in the roll", sluice.Node{Version: "1", Uptime: 20, Age: 1}, true},
+		{"begun before the roll", sluice.Node{Version: "1", Uptime: 59, Age: 2}, false},
+		{"old", sluice.Node{Version: "1", Uptime: 5000}, false},
+		{"a new version, begun before the first node left", sluice.Node{Version: "2", Uptime: 200}, true},
+		{"another version that is older", sluice.Node{Version: "0", Uptime: 5000}, false},
+	} {
+		if got := Renewed(c.node, leaving, time.Minute); got != c.want {
+			t.Errorf("%s: %t", c.name, got)
+		}
+	}
+	if Renewed(sluice.Node{Version: "1"}, leaving, 0) {
+		t.Error("the first node of a roll finds one that has been restarted")
 	}
 }

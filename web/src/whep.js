@@ -11,6 +11,7 @@ export {HttpError};
 
 const TICK_MS = 250;
 const STATS_EVERY = 4; // ticks
+const LOOK_MS = 200; // between two looks for a server that restarts, and as much again at random
 const TAIL_MS = 700; // packets this soon after "inactive" are still the old ones
 
 /**
@@ -110,6 +111,7 @@ export class WhepPlayer extends EventTarget {
     const backoff = new Backoff();
     let url = this.#options.url;
     let previous = null;
+    let patience = 0; // until when a server that restarts is looked for
     while (!signal.aborted) {
       if (!['offline', 'reconnecting'].includes(this.state)) this.#setState('connecting');
       try {
@@ -117,9 +119,14 @@ export class WhepPlayer extends EventTarget {
         previous = ended.reason === 'moved' ? ended.connection : null;
         if (!previous) ended.connection.close({tell: ended.reason !== 'gone'});
         url = ended.url || this.#options.url;
+        patience = performance.now() + 1000 * (ended.wait || 0);
         this.#setState('reconnecting');
         this.#emit('reconnecting', {reason: ended.reason, wait: 0});
       } catch (err) {
+        if (performance.now() < patience && !signal.aborted && (err.temporary ?? false)) {
+          await pause(LOOK_MS * (1 + Math.random()), signal).catch(() => {});
+          continue;
+        }
         previous?.close();
         previous = null;
         url = this.#options.url;
@@ -137,7 +144,7 @@ export class WhepPlayer extends EventTarget {
       onTrack: (track) => this.#track(stream, track),
       onChat: (channel) => this.#emit('chatchannel', {channel}),
       onEvent: (name, data) => this.#event(name, data),
-      onEnd: (reason, to) => end({reason, url: to, connection}),
+      onEnd: (reason, to, wait) => end({reason, url: to, wait, connection}),
     });
     try {
       await connection.open(url, {...this.#options, signal});

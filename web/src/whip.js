@@ -3,12 +3,16 @@
 import {Backoff, pause} from './lib/backoff.js';
 import {encodings, preferCodec} from './lib/encodings.js';
 import {OutboundMeter} from './lib/outbound.js';
+import {linkOf} from './lib/link.js';
 import {HttpError} from './lib/problem.js';
 import {startBitrate, stereoOpus} from './lib/sdp.js';
 import {Session} from './lib/session.js';
+import {follow} from './lib/sse.js';
 
 export {HttpError};
 
+const EVENTS_REL = 'urn:sluice:whip:ext:server-sent-events';
+const HANDOVER_MS = 10_000; // that a session goes on beside its successor, at most
 const STATS_MS = 1000;
 const RESTART_AFTER_MS = 1500; // disconnected for so long: try an ICE restart
 const CHECK_EVERY = 3; // statistics ticks without a connected path between two questions to the server
@@ -23,6 +27,7 @@ export class WhipPublisher extends EventTarget {
   #run = null;
   #pc = null;
   #session = null;
+  #before = null; // the session that the present one takes over from, with its peer connection
   #stream = null;
 
   /**
@@ -76,6 +81,7 @@ export class WhipPublisher extends EventTarget {
   }
 
   #close({tell = true, keepalive = false} = {}) {
+    this.#endBefore({keepalive});
     this.#pc?.close();
     if (tell) this.#session?.delete({keepalive});
     else this.#session?.abandon();
@@ -83,15 +89,41 @@ export class WhipPublisher extends EventTarget {
     this.#session = null;
   }
 
+  /** Ends the session before this one, once the server needs it no more. */
+  #retireBefore() {
+    const {pc} = this.#before || {};
+    if (!pc) return;
+    const end = () => this.#before?.pc === pc && this.#endBefore();
+    pc.addEventListener('connectionstatechange', end);
+    setTimeout(end, HANDOVER_MS);
+  }
+
+  #endBefore({keepalive = false} = {}) {
+    this.#before?.pc.close();
+    this.#before?.session.delete({keepalive});
+    this.#before = null;
+  }
+
   async #loop(signal) {
     const backoff = new Backoff();
+    let url = this.#options.url;
     while (!signal.aborted) {
-      if (this.state !== 'reconnecting') this.#setState('connecting');
+      if (!this.#before && this.state !== 'reconnecting') this.#setState('connecting');
       let wait = 0;
       let reason = '';
       try {
-        await this.#open(signal);
-        reason = await this.#live(signal, () => backoff.reset());
+        await this.#open(url, signal);
+        const ended = await this.#live(signal, () => {
+          backoff.reset();
+          this.#retireBefore();
+        });
+        reason = ended.reason;
+        if (reason === 'moved') {
+          this.#endBefore();
+          this.#before = {pc: this.#pc, session: this.#session};
+          ({url} = ended);
+          continue;
+        }
       } catch (err) {
         if (signal.aborted) return;
         this.error = err;
@@ -100,6 +132,7 @@ export class WhipPublisher extends EventTarget {
         wait = backoff.next(err.retryAfter);
       }
       if (signal.aborted) return;
+      ({url} = this.#options);
       this.#close({tell: reason !== 'gone'});
       this.#setState('reconnecting');
       this.#emit('reconnecting', {reason, wait});
@@ -113,8 +146,8 @@ export class WhipPublisher extends EventTarget {
     this.#setState('failed');
   }
 
-  async #open(signal) {
-    const {url, token, iceServers} = this.#options;
+  async #open(url, signal) {
+    const {token, iceServers} = this.#options;
     const pc = new RTCPeerConnection({bundlePolicy: 'max-bundle', iceServers});
     this.#pc = pc;
     this.#addTracks(pc);
@@ -162,28 +195,45 @@ export class WhipPublisher extends EventTarget {
     await sender.setParameters(params).catch(() => {}); // not every browser has it
   }
 
-  /** Watches the session; resolves with the reason of its end: "ice" or "gone". */
+  /** Calls back with the endpoint that the server wants the publisher to go to. */
+  async #listen(session, signal, moved) {
+    const link = linkOf(session.links, EVENTS_REL);
+    if (!link) return;
+    const onEvent = (name, data) => name === 'reconnect' && data?.url && moved(data.url);
+    await follow(link.url, {headers: session.headers, signal, onEvent}).catch(() => {}); // without it, the session ends some time
+  }
+
+  /**
+   * Watches the session; resolves with the reason of its end: "ice", "gone", or
+   * "moved", to url: then it goes on until its successor is there.
+   */
   #live(signal, connected) {
     const pc = this.#pc;
     const session = this.#session;
     const meter = new OutboundMeter();
     let restart = 0;
     let ticks = 0;
+    let listening = false;
     return new Promise((resolve) => {
       const check = async () => (await session.probe(signal)) === 'gone' && end('gone');
       const timer = setInterval(async () => {
         if (pc.connectionState === 'connected') this.#report(await pc.getStats(), meter);
         else if (ticks++ % CHECK_EVERY === 0) check();
       }, STATS_MS);
-      const end = (reason) => {
+      const over = new AbortController();
+      const end = (reason, url = '') => {
+        over.abort();
         clearInterval(timer);
         clearTimeout(restart);
-        resolve(reason);
+        resolve({reason, url});
       };
       pc.addEventListener('connectionstatechange', () => {
         clearTimeout(restart);
+        if (over.signal.aborted) return;
         if (pc.connectionState === 'connected') {
           connected();
+          if (!listening) this.#listen(session, over.signal, (url) => end('moved', url));
+          listening = true;
           this.error = null;
           this.liveSince ||= Date.now();
           this.#setState('live');

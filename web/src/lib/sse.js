@@ -52,8 +52,12 @@ export async function readEvents(url, types, {headers, signal, onEvent}) {
   });
   if (!made.ok) throw await problem(made);
   const location = made.headers.get('Location');
-  const at = location ? new URL(location, url).href : url;
-  const response = await request(at, {headers: {Accept: 'text/event-stream', ...headers}, cache: 'no-store', signal});
+  await follow(location ? new URL(location, url).href : url, {headers, signal, onEvent});
+}
+
+/** Reads an event stream until it ends, see readEvents. */
+export async function follow(url, {headers, signal, onEvent}) {
+  const response = await request(url, {headers: {Accept: 'text/event-stream', ...headers}, cache: 'no-store', signal});
   if (!response.ok) throw await problem(response);
   const parser = new EventParser();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

@@ -14,8 +14,8 @@ const RESTART_AFTER_MS = 1500; // disconnected for so long: try an ICE restart
 
 /**
  * Opened once, closed once. Reports through callbacks:
- * onTrack(track), onChat(channel), onEvent(name, data), onEnd(reason) where reason is "ice",
- * "gone" or "moved".
+ * onTrack(track), onChat(channel), onEvent(name, data), onEnd(reason, url, wait) where reason is "ice",
+ * "gone" or "moved": to url, where for wait seconds nobody may answer yet.
  */
 export class ViewerConnection {
   #abort = new AbortController();
@@ -94,7 +94,7 @@ export class ViewerConnection {
 
   #event(name, data) {
     if (this.#abort.signal.aborted) return;
-    if (name === 'reconnect') this.#end('moved', data?.url);
+    if (name === 'reconnect') this.#end('moved', data?.url, Number(data?.wait) || 0);
     else this.#callbacks.onEvent(name, data);
   }
 
@@ -125,10 +125,10 @@ export class ViewerConnection {
     });
   }
 
-  #end(reason, url) {
+  #end(reason, url, wait = 0) {
     if (this.#abort.signal.aborted) return;
     this.#stop();
-    this.#callbacks.onEnd(reason, url);
+    this.#callbacks.onEnd(reason, url, wait);
   }
 
   #stop() {
