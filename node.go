@@ -1,6 +1,10 @@
 package sluice
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // NodeState says whether a node takes new sessions.
 type NodeState string
@@ -14,8 +18,9 @@ const (
 type Node struct {
 	ID       string    `json:"id"`
 	Region   string    `json:"region"`
-	URL      string    `json:"url"`   // of its HTTP, for clients and nodes
-	Media    string    `json:"media"` // address of its media port
+	URL      string    `json:"url"`                 // of its HTTP, for nodes
+	Public   string    `json:"publicUrl,omitempty"` // the same for clients, where it differs
+	Media    string    `json:"media"`               // address of its media port
 	Roles    []string  `json:"roles" nullable:"false"`
 	Version  string    `json:"version"`
 	State    NodeState `json:"state"`
@@ -55,6 +60,28 @@ func (n Node) Used() float64 {
 		used = max(used, n.Load.Mbps/n.Capacity.Mbps)
 	}
 	return used
+}
+
+// What a node may do for the cluster.
+const (
+	RoleIngest    = "ingest"    // takes publishers
+	RoleDelivery  = "delivery"  // takes viewers
+	RoleRecording = "recording" // records what is published there
+)
+
+// Roles lists all of them.
+func Roles() []string { return []string{RoleIngest, RoleDelivery, RoleRecording} }
+
+// Has reports whether the node has a role. One that names none has all.
+func (n Node) Has(role string) bool { return len(n.Roles) == 0 || slices.Contains(n.Roles, role) }
+
+// Address is where clients reach the node. Nodes behind one balancer share it: none
+// of them can be asked for.
+func (n Node) Address() string {
+	if n.Public != "" {
+		return strings.TrimSuffix(n.Public, "/")
+	}
+	return strings.TrimSuffix(n.URL, "/")
 }
 
 // Serves reports whether the node takes new sessions.

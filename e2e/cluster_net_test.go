@@ -3,7 +3,10 @@
 package e2e
 
 import (
+	"encoding/json"
 	"os/exec"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,8 +85,7 @@ func testLossyRelay(t *testing.T, program string) {
 	nodes.wire.Set(netwire.Settings{Delay: 50 * time.Millisecond, Loss: 0.05})
 	began := time.Now()
 	before := viewers[0].Stats().Video
-	goOn(t, viewers, 30, "pictures")
-	poll(t, 40*time.Second, 100*time.Millisecond, "600 pictures", func() bool { return viewers[0].Stats().Video.Frames >= before.Frames+600 })
+	poll(t, 40*time.Second, 100*time.Millisecond, "300 pictures", func() bool { return viewers[0].Stats().Video.Frames >= before.Frames+300 })
 	out, back := nodes.wire.Counters()
 	for i, v := range viewers {
 		s := v.Stats()
@@ -99,16 +101,53 @@ func testLossyRelay(t *testing.T, program string) {
 	samePictures(t, viewers)
 }
 
-// testOriginCutOff cuts the wire between origin and edge for a while.
+// watch watches at a node of the far end, from there, and counts pictures.
+func (a *across) watch(t *testing.T, m *member) (pictures func() int64) {
+	t.Helper()
+	command := a.inside(a.program, "watch", "--json", "--url", m.url+"/whep/demo")
+	cmd := exec.Command(command[0], command[1:]...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var frames atomic.Int64
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for reports := json.NewDecoder(out); ; {
+			var r struct{ Video struct{ Frames int64 } }
+			if reports.Decode(&r) != nil {
+				return
+			}
+			frames.Store(r.Video.Frames)
+		}
+	})
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		reading.Wait()
+		_ = cmd.Wait()
+	})
+	return frames.Load
+}
+
+// testOriginCutOff cuts the wire between origin and edge for a while. The origin and
+// a node beside it are then without Redis for longer than a lease lasts, and go on.
 func testOriginCutOff(t *testing.T, program string) {
 	nodes := newAcross(t, program, netwire.Settings{Delay: time.Millisecond})
-	origin, edge := nodes.far(t, "origin"), nodes.near(t, "edge")
+	origin, edge, beside := nodes.far(t, "origin"), nodes.near(t, "edge"), nodes.far(t, "beside")
 	nodes.publish(t, origin)
 	origin.live(t, "demo", 3)
 	viewers := watchClip(t, edge.url+"/whep/demo", 2)
 	goOn(t, viewers, 30, "pictures")
+	pictures := nodes.watch(t, beside)
+	within(t, 10*time.Second, "pictures beside the origin", func() bool { return pictures() > 0 })
 	nodes.wire.Set(netwire.Settings{Loss: 1})
+	seen, cut := pictures(), time.Now()
 	edge.until(t, 10*time.Second, "the stream is paused", "demo", func(s sluice.Stream) bool { return s.State == sluice.StreamPaused && s.Viewers == 2 })
+	within(t, 15*time.Second, "pictures of five seconds beside the origin, without Redis", func() bool { return pictures() >= seen+150 })
+	t.Logf("150 pictures without Redis within %v", time.Since(cut).Round(time.Millisecond))
 	nodes.wire.Set(netwire.Settings{Delay: time.Millisecond})
 	mended := time.Now()
 	for i, v := range viewers {
@@ -131,7 +170,7 @@ func testParentCutOff(t *testing.T, program string) {
 	goOn(t, viewers, 30, "pictures at c")
 	nodes.wire.Set(netwire.Settings{Loss: 1})
 	cut := time.Now()
-	goOn(t, viewers, 90, "pictures through another parent")
+	goOn(t, viewers, 60, "pictures through another parent")
 	for i, v := range viewers {
 		t.Logf("viewer %d: longest time between pictures %v", i, v.longest(cut).Round(time.Millisecond))
 	}

@@ -122,9 +122,9 @@ func TestDrain(t *testing.T) {
 	within(t, 5*time.Second, "frames", func() bool { return back[0].Stats().Video.Frames > 5 })
 }
 
-// TestRollingRestart stops and starts each node of three in turn under load: light
-// viewers, viewers that go where they are told, and a publisher that does so too.
-// Each viewer reconnects once.
+// TestRollingRestart stops and starts each node of three in turn, under viewers and a
+// publisher that go where they are told. Each viewer reconnects once, and the
+// publisher never ends.
 func TestRollingRestart(t *testing.T) {
 	nodes := (&cluster{program: buildSluice(t)}).on(t)
 	var mu sync.Mutex

@@ -206,7 +206,7 @@ func (a API) reportUnreachable(ctx context.Context, in *unreachableInput) (*body
 		return nil, err
 	}
 	for _, n := range nodes {
-		if n.URL != "" && (said.URL == n.URL || strings.HasPrefix(said.URL, strings.TrimSuffix(n.URL, "/")+"/")) {
+		if at := n.Address(); at != "" && (said.URL == at || strings.HasPrefix(said.URL, at+"/")) {
 			remote, _ := ctx.Value(remoteKey{}).(netip.Addr)
 			return &body[alternative]{alternative{a.Avoid(ctx, remote, n, said.Stream)}}, nil
 		}

@@ -195,13 +195,14 @@ func TestManyLeasesAreRenewed(t *testing.T) {
 		}
 		end := time.Now().Add(2 * leaseTTL)
 		eventually(t, "two lease times pass", func() bool { return time.Now().After(end) })
-		if n := a.Leases(); n != many || a.Err() != nil {
-			t.Errorf("%d leases, %v", n, a.Err())
+		if n := a.Leases(); n != many {
+			t.Errorf("%d leases", n)
 		}
-		keys, err := client.Keys(t.Context(), "sluice:*:lease").Result()
-		if err != nil || len(keys) != many {
-			t.Errorf("%d keys, %v", len(keys), err)
-		}
+		// On a busy machine some may be renewed late, and are then written anew.
+		eventually(t, "all leases are in Redis", func() bool {
+			keys, err := client.Keys(t.Context(), "sluice:*:lease").Result()
+			return err == nil && len(keys) == many && a.Err() == nil
+		})
 	})
 }
 

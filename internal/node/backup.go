@@ -1,6 +1,10 @@
 package node
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+
+	"github.com/sluice-live/sluice"
+)
 
 // maxBackups is how many other nodes a player is told of.
 const maxBackups = 2
@@ -27,8 +31,8 @@ func (r *relays) readOthers() {
 	}
 	var all []other
 	for _, n := range nodes {
-		if n.ID != r.self && n.Serves() {
-			all = append(all, other{url: n.URL, near: n.Region == r.region})
+		if n.ID != r.self && n.Serves() && n.Has(sluice.RoleDelivery) && n.Address() != r.address {
+			all = append(all, other{url: n.Address(), near: n.Region == r.region})
 		}
 	}
 	r.others.Store(&all)

@@ -2,7 +2,7 @@ package node
 
 import (
 	"context"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -154,13 +154,13 @@ func (n *Node) departure(renewed func(sluice.Node) bool, stop bool) func(stream 
 			return "", !stop
 		}
 		if to, ok := n.place.other(stream, renewed); ok {
-			return to.URL + "/whep/" + stream, true
+			return to.Address() + "/whep/" + stream, true
 		}
 		if stop && n.config.Drain.Back > 0 {
 			return "", false
 		}
 		if to, ok := n.place.other(stream, nil); ok {
-			return to.URL + "/whep/" + stream, true
+			return to.Address() + "/whep/" + stream, true
 		}
 		return "", true
 	}
@@ -187,7 +187,7 @@ func (n *Node) publishElsewhere(stream string, renewed func(sluice.Node) bool) s
 	}
 	for _, fits := range []func(sluice.Node) bool{renewed, nil} {
 		if to, ok := n.place.other(stream, fits); ok {
-			return to.URL + "/whip/" + stream
+			return to.Address() + "/whip/" + stream
 		}
 	}
 	return ""
@@ -199,23 +199,24 @@ func (n *Node) back(stream string) string {
 	if n.place == nil {
 		return ""
 	}
-	return strings.TrimSuffix(n.address(), "/") + "/whep/" + stream
+	return sluice.Node{URL: n.address(), Public: n.config.HTTP.PublicURL}.Address() + "/whep/" + stream
 }
 
-// roleRecording is that of a node that records what is published there.
-const roleRecording = "recording"
+// roles are those that are configured, and that the node can fill.
+func (n *Node) roles() []string {
+	return slices.DeleteFunc(slices.Clone(n.config.Node.Roles), func(role string) bool {
+		return role == sluice.RoleRecording && !n.config.Record.Enabled
+	})
+}
 
 // describe fills in the node's record.
 func (n *Node) describe(to *sluice.Node) {
 	version, _ := Version()
-	to.Version, to.CPUs, to.Roles = version, cpus(), []string{"ingest", "delivery"}
-	to.URL = n.config.HTTP.PublicURL
+	to.Version, to.CPUs, to.Roles = version, cpus(), n.roles()
+	to.URL, to.Public = n.config.HTTP.PublicURL, n.config.HTTP.PublicURL
 	to.Capacity = sluice.Capacity{Viewers: n.config.Node.Capacity.Viewers, Mbps: float64(n.config.Node.Capacity.Mbps)}
 	to.Load, to.Step = n.governor.now()
 	to.Media = n.mediaAddress()
-	if n.config.Record.Enabled {
-		to.Roles = append(to.Roles, roleRecording)
-	}
 	to.State = sluice.NodeServing
 	if n.draining.Load() {
 		to.State = sluice.NodeDraining

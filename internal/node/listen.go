@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
+	"time"
 )
 
 // server is an HTTP server with its listener.
@@ -16,17 +18,20 @@ type server struct {
 	http     *http.Server
 	listener net.Listener
 	scheme   string
+	unused   sync.Map // net.Conn on which no request has begun
 }
 
 // newServer listens at once, so that its address is known; serve accepts.
 func newServer(addr string, handler http.Handler, files TLSConfig, log *slog.Logger) (*server, error) {
-	s := &server{scheme: "http", http: &http.Server{
+	s := &server{scheme: "http"}
+	s.http = &http.Server{
+		ConnState:         s.connState,
 		Handler:           handler,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}}
+	}
 	if files.Cert != "" {
 		certificate, err := tls.LoadX509KeyPair(files.Cert, files.Key)
 		if err != nil {
@@ -61,10 +66,34 @@ func (s *server) serve() error {
 	return fmt.Errorf("serve %s: %w", s.listener.Addr(), err)
 }
 
+func (s *server) connState(c net.Conn, state http.ConnState) {
+	if state == http.StateNew {
+		s.unused.Store(c, nil)
+	} else {
+		s.unused.Delete(c)
+	}
+}
+
 // shutdown stops accepting, waits for running requests until ctx ends, and then
-// cuts those that are left.
+// cuts those that are left. Connections that clients have opened in advance are
+// closed at once: net/http would give each five seconds to send a request.
 func (s *server) shutdown(ctx context.Context) error {
-	err := s.http.Shutdown(ctx)
+	done := make(chan error, 1)
+	go func() { done <- s.http.Shutdown(ctx) }()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	var err error
+	for running := true; running; {
+		select {
+		case err = <-done:
+			running = false
+		case <-tick.C:
+			s.unused.Range(func(c, _ any) bool {
+				_ = c.(net.Conn).Close() // nobody has asked for anything there
+				return true
+			})
+		}
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = nil // the rest is cut, as announced
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/chat"
@@ -204,5 +205,5 @@ func (n *Node) Run(ctx context.Context) error {
 
 // errStopping refuses new sessions while the node stops.
 func errStopping() error {
-	return &sluice.Error{Code: sluice.CodeUnavailable, Detail: "the node is stopping"}
+	return &sluice.Error{Code: sluice.CodeUnavailable, Detail: "the node is stopping", RetryAfter: time.Second}
 }

@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -245,7 +244,7 @@ func (n *Node) avoid(ctx context.Context, from netip.Addr, node sluice.Node, str
 		Has: n.place.has(ctx, stream), Away: n.place.avoids(from), Here: sluice.Node{State: sluice.NodeDraining},
 	}
 	if answer, to := placement.Watch(v); answer == placement.Redirect {
-		return strings.TrimSuffix(to.URL, "/") + "/whep/" + stream
+		return to.Address() + "/whep/" + stream
 	}
 	return ""
 }
@@ -254,7 +253,7 @@ func (n *Node) avoid(ctx context.Context, from netip.Addr, node sluice.Node, str
 func elsewhereError(to sluice.Node) error {
 	return &sluice.Error{
 		Code: sluice.CodeElsewhere, Detail: "node " + to.ID + " takes this",
-		Elsewhere: &sluice.Elsewhere{Node: to.ID, URL: strings.TrimSuffix(to.URL, "/")},
+		Elsewhere: &sluice.Elsewhere{Node: to.ID, URL: to.Address()},
 	}
 }
 
@@ -277,7 +276,7 @@ func (n *Node) here() sluice.Node {
 // node that it takes the stream from, if any.
 func (n *Node) placePublisher(ctx context.Context, offer sluice.Offer) (from string, err error) {
 	me := n.here()
-	free := me.State == sluice.NodeServing && me.Step < sluice.StepRefuse
+	free := me.State == sluice.NodeServing && me.Step < sluice.StepRefuse && me.Has(sluice.RoleIngest)
 	if n.place == nil || offer.Placed {
 		return n.placeHere(ctx, me, free, offer.Stream)
 	}
@@ -287,7 +286,7 @@ func (n *Node) placePublisher(ctx context.Context, offer sluice.Offer) (from str
 		case err != nil: // it is dead, or Redis is: the lease decides
 		case holder.State == sluice.NodeDraining:
 			from = holder.ID
-		case holder.URL != "":
+		case holder.URL != "" && holder.Address() != me.Address():
 			return "", elsewhereError(holder)
 		}
 	} else if err == nil && free {
@@ -296,7 +295,8 @@ func (n *Node) placePublisher(ctx context.Context, offer sluice.Offer) (from str
 	if n.config.Cluster.Ingest == IngestLocal && free {
 		return from, nil
 	}
-	if home, ok := placement.Home(offer.Stream, me.Region, n.place.near(ctx)); ok && home.ID != me.ID && home.URL != n.config.HTTP.PublicURL {
+	takers := slices.DeleteFunc(slices.Clone(n.place.near(ctx)), func(o sluice.Node) bool { return !o.Has(sluice.RoleIngest) })
+	if home, ok := placement.Home(offer.Stream, me.Region, takers); ok && home.ID != me.ID && home.Address() != me.Address() {
 		return "", elsewhereError(home)
 	}
 	return n.placeHere(ctx, me, free, offer.Stream)
@@ -307,6 +307,8 @@ func (n *Node) placeHere(ctx context.Context, me sluice.Node, free bool, stream 
 	switch {
 	case me.State != sluice.NodeServing:
 		return "", errStopping()
+	case !me.Has(sluice.RoleIngest):
+		return "", &sluice.Error{Code: sluice.CodeUnavailable, Detail: "this node takes no publishers (node.roles)", RetryAfter: 10 * time.Second}
 	case !free:
 		return "", refuseBusy()
 	case n.place == nil:
@@ -322,8 +324,12 @@ func (n *Node) placeHere(ctx context.Context, me sluice.Node, free bool, stream 
 	return "", nil
 }
 
-// placeViewer says whether this node takes a viewer.
+// placeViewer says whether this node takes a viewer. One that is about to end sends
+// nobody on: its players are to come back to it.
 func (n *Node) placeViewer(ctx context.Context, offer sluice.Offer) error {
+	if n.stopping.Load() {
+		return errStopping()
+	}
 	v := placement.Visit{
 		Stream: offer.Stream, Viewer: offer.Remote.String() + offer.Grant.Identity,
 		Region: n.config.Node.Region, Here: n.here(), Placed: offer.Placed,
@@ -377,10 +383,10 @@ func (n *Node) playlist(ctx context.Context, stream string) string {
 		return ""
 	}
 	home, err := n.cluster.registry.FindNode(ctx, owner.Node)
-	if err != nil || !slices.Contains(home.Roles, roleRecording) {
+	if err != nil || !home.Has(sluice.RoleRecording) {
 		return ""
 	}
-	return home.URL + path
+	return home.Address() + path
 }
 
 // nearlyFull is from where on a node looks whether another has more room.

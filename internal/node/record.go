@@ -33,7 +33,7 @@ func (t taps) Tap(stream string) (recorder.Tap, error) {
 // record begins to record what is published.
 func (n *Node) record() (err error) {
 	c := n.config.Record
-	if !c.Enabled {
+	if !c.Enabled || !slices.Contains(n.config.Node.Roles, sluice.RoleRecording) {
 		return nil
 	}
 	if err = n.openHLS(); err != nil {

@@ -31,6 +31,7 @@ type relays struct {
 	cfg      RelayConfig
 	self     string
 	region   string
+	address  string // where clients reach this node, as far as it is configured
 	media    *sfu.SFU
 	registry *signaling.Registry
 	lease    func(stream string) uint64 // generation of this node's lease, 0 for none
@@ -62,7 +63,8 @@ func (n *Node) openRelays() error {
 		return nil
 	}
 	r := &relays{
-		cfg: n.config.Relay, self: c.id, region: n.config.Node.Region, media: n.media, registry: c.registry,
+		cfg: n.config.Relay, self: c.id, region: n.config.Node.Region,
+		address: sluice.Node{Public: n.config.HTTP.PublicURL}.Address(), media: n.media, registry: c.registry,
 		lease: c.generation, draining: &n.draining, stopping: &n.stopping, tickets: auth.NewTickets(c.id), log: n.log,
 		news: make(chan string, 64), pulls: map[string]*pull{}, children: map[string]map[string]int{},
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/internal/auth"
 	"github.com/sluice-live/sluice/internal/catalog"
 	"github.com/sluice-live/sluice/sfu"
@@ -106,6 +107,8 @@ func (c Config) validateRest() error {
 		checkThat(c.Node.ID == "" || isName(c.Node.ID), "node.id: 1 to 64 letters, digits, '-' and '_'"),
 		checkThat(isName(c.Node.Region), "node.region: 1 to 64 letters, digits, '-' and '_'"),
 		checkRange("node.capacity.cpu", c.Node.Capacity.CPU, 1, 1000),
+		checkThat(len(c.Node.Roles) > 0 && !slices.ContainsFunc(c.Node.Roles, func(r string) bool { return !slices.Contains(sluice.Roles(), r) }),
+			"node.roles: not some of %s", strings.Join(sluice.Roles(), ", ")),
 		checkThat(c.Node.Capacity.Mbps >= 0 && c.Node.Capacity.Viewers >= 0, "node.capacity: is negative"),
 		checkOneOf("cluster.ingest", c.Cluster.Ingest, IngestLocal, IngestRedirect),
 		checkThat(c.Cluster.Mbps >= 0, "cluster.mbps: is negative"),

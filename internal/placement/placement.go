@@ -81,7 +81,7 @@ const (
 // Watch places a viewer. The node is that of Redirect.
 func Watch(v Visit) (Answer, sluice.Node) {
 	here := v.Here
-	welcome := here.State == sluice.NodeServing && here.Step < sluice.StepHLS
+	welcome := here.State == sluice.NodeServing && here.Has(sluice.RoleDelivery) && here.Step < sluice.StepHLS
 	if welcome && (here.Used() < full || v.Placed) {
 		return Accept, here
 	}
@@ -105,7 +105,7 @@ func Watch(v Visit) (Answer, sluice.Node) {
 func elsewhere(v Visit) (sluice.Node, bool) {
 	var classes [4][]sluice.Node
 	for _, n := range v.Others {
-		if !n.Serves() || n.ID == v.Here.ID || n.Step >= sluice.StepHLS || n.Used() >= full || v.Away != nil && v.Away(n.ID) {
+		if !n.Serves() || !n.Has(sluice.RoleDelivery) || n.ID == v.Here.ID || v.Here.Address() != "" && n.Address() == v.Here.Address() || n.Step >= sluice.StepHLS || n.Used() >= full || v.Away != nil && v.Away(n.ID) {
 			continue
 		}
 		class := 0

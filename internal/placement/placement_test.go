@@ -191,3 +191,23 @@ func TestRenewed(t *testing.T) {
 		t.Error("the first node of a roll finds one that has been restarted")
 	}
 }
+
+func TestWatchKeepsRolesAndAddresses(t *testing.T) {
+	here := sluice.Node{ID: "here", Region: "eu", URL: "http://10.0.0.1", Public: "https://live.example", State: sluice.NodeDraining}
+	ingest := sluice.Node{ID: "ingest", Region: "eu", URL: "http://10.0.0.2", State: sluice.NodeServing, Roles: []string{sluice.RoleIngest}}
+	behind := sluice.Node{ID: "behind", Region: "eu", URL: "http://10.0.0.3", Public: "https://live.example/", State: sluice.NodeServing}
+	own := sluice.Node{ID: "own", Region: "eu", URL: "http://10.0.0.4", Public: "https://own.example", State: sluice.NodeServing, Roles: []string{sluice.RoleDelivery}}
+	v := Visit{Stream: "demo", Viewer: "1", Region: "eu", Here: here, Others: []sluice.Node{ingest, behind}}
+	if answer, to := Watch(v); answer != Refuse {
+		t.Errorf("answer %d, to %s: neither a node that takes no viewers nor one behind the same balancer can be asked for", answer, to.ID)
+	}
+	v.Others = append(v.Others, own)
+	if answer, to := Watch(v); answer != Redirect || to.Address() != "https://own.example" {
+		t.Errorf("answer %d, to %s", answer, to.Address())
+	}
+	ingest.Roles = append(ingest.Roles, sluice.RoleRecording)
+	v = Visit{Stream: "demo", Viewer: "1", Region: "eu", Here: ingest, Others: []sluice.Node{own}}
+	if answer, to := Watch(v); answer != Redirect || to.ID != "own" {
+		t.Errorf("a node that takes no viewers answers %d, %s", answer, to.ID)
+	}
+}
