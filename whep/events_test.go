@@ -1,6 +1,7 @@
 package whep_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -166,6 +167,46 @@ func TestE08Reconnect(t *testing.T) {
 	s.handler.Reconnect(to("https://here.example.com/whep/demo"), 3*time.Second)
 	if m := r.event("reconnect"); m.data != `{"url":"https://here.example.com/whep/demo","wait":3}` {
 		t.Errorf("%+v", m)
+	}
+}
+
+func TestLeave(t *testing.T) {
+	s := start(t)
+	s.media.change(func(st *sluice.Stream) { st.State = sluice.StreamLive })
+	session, _ := s.watch(t)
+	listening := s.media.last()
+	r := s.read(t, s.listen(t, session, `["reconnect"]`))
+	other, _ := s.watch(t) // listens, but not to that
+	deaf := s.media.last()
+	s.read(t, s.listen(t, other, `["viewercount"]`))
+
+	stay := func(string) (string, bool) { return "", false }
+	if left := s.handler.Leave(t.Context(), 0, stay); left() != 0 {
+		t.Errorf("%d are counted that were not told", left())
+	}
+	if deaf.Closed() || listening.Closed() {
+		t.Error("a session that should stay has ended")
+	}
+	left := s.handler.Leave(t.Context(), time.Millisecond, func(stream string) (string, bool) {
+		return "https://other.example.com/whep/" + stream, true
+	})
+	if m := r.event("reconnect"); m.data != `{"url":"https://other.example.com/whep/demo"}` {
+		t.Errorf("%+v", m)
+	}
+	if !deaf.Closed() || listening.Closed() {
+		t.Errorf("closed: %t of a player that does not listen, %t of one that does", deaf.Closed(), listening.Closed())
+	}
+	if n := left(); n != 1 {
+		t.Errorf("%d are left, want the one that listens", n)
+	}
+	listening.Close("it is elsewhere")
+	if n := left(); n != 0 {
+		t.Errorf("%d are left", n)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if left := s.handler.Leave(ended, time.Hour, stay); left() != 0 {
+		t.Error("sessions are told after the end")
 	}
 }
 
