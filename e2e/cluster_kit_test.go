@@ -36,6 +36,11 @@ func startRedis(t testing.TB, prefix ...string) *redisProcess {
 // redisOn serves on a free port of an address.
 func redisOn(t testing.TB, ip string, prefix ...string) *redisProcess {
 	t.Helper()
+	return redisWith(t, ip, append(prefix, "redis-server"), "--save", "")
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +49,14 @@ func redisOn(t testing.TB, ip string, prefix ...string) *redisProcess {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	args := slices.Concat(prefix, []string{"redis-server", "--bind", ip, "--port", port, "--save", "", "--dir", t.TempDir(), "--protected-mode", "no"})
+	return port
+}
+
+// redisWith runs a command that ends with redis-server, or with its configuration.
+func redisWith(t testing.TB, ip string, command []string, more ...string) *redisProcess {
+	t.Helper()
+	port := freePort(t)
+	args := slices.Concat(command, []string{"--bind", ip, "--port", port, "--dir", t.TempDir(), "--protected-mode", "no"}, more)
 	r := &redisProcess{cmd: exec.Command(args[0], args[1:]...), addr: net.JoinHostPort(ip, port)}
 	if err := r.cmd.Start(); err != nil {
 		t.Fatalf("redis-server (the Debian package of that name) is needed: %v", err)
@@ -89,6 +101,7 @@ type member struct {
 // cluster is some nodes on one Redis.
 type cluster struct {
 	redis   *redisProcess
+	url     string // of Redis; "": that of redis
 	program string
 }
 
@@ -107,7 +120,11 @@ func (c *cluster) join(t *testing.T, id string, more ...string) *member {
 // start starts a node by a command that ends with the program.
 func (c *cluster) start(t *testing.T, command []string, id string, more ...string) *member {
 	t.Helper()
-	s := runSluice(t, command, append([]string{"--redis.url", c.redis.url(), "--node.id", id, "--record.enabled=false", "--log.level=info"}, more...)...)
+	url := c.url
+	if url == "" {
+		url = c.redis.url()
+	}
+	s := runSluice(t, command, append([]string{"--redis.url", url, "--node.id", id, "--record.enabled=false", "--log.level=info"}, more...)...)
 	metrics := s.find(t, `Metrics +(\S+)`)
 	return &member{
 		serving: s, id: id,

@@ -32,6 +32,8 @@ func TestCluster(t *testing.T) {
 		{"parent leaves", testParentLeaves},
 		{"edge killed", testEdgeKilled},
 		{"redis gone", testRedisGone},
+		{"redis sentinel", testSentinel},
+		{"redis cluster", testRedisCluster},
 		{"one origin", testOneOrigin},
 		{"cost of a hop", testHopCost},
 		{"crowd", testCrowd},
