@@ -25,7 +25,7 @@ const (
 // Policies against injected content. Players may be framed by anyone, pages
 // that hold a camera or a token by nobody.
 const (
-	policy      = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' https: wss:; base-uri 'none'; form-action 'self'; require-trusted-types-for 'script'"
+	policy      = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' http: https: ws: wss:; base-uri 'none'; form-action 'self'; require-trusted-types-for 'script'"
 	frameNobody = policy + "; frame-ancestors 'none'"
 	frameAll    = policy + "; frame-ancestors *"
 

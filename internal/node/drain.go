@@ -138,9 +138,9 @@ func (n *Node) renewed(ctx context.Context) func(sluice.Node) bool {
 	if err != nil {
 		n.log.Warn("it is not known which nodes have been restarted", "node", n.cluster.id, "err", err)
 	}
-	asked, me := time.Now(), n.here()
-	me.Uptime = n.cluster.registry.Uptime().Seconds()
-	return func(o sluice.Node) bool { return placement.Renewed(o, me, roll+time.Since(asked)) }
+	began, me := time.Now().Add(-roll), n.here()
+	me.Started = time.Now().Add(-n.cluster.registry.Uptime())
+	return func(o sluice.Node) bool { return placement.Renewed(o, me, began) }
 }
 
 // departure says where the players of a stream go: to a node that has been

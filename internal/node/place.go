@@ -112,7 +112,7 @@ func (n *Node) mediaAddress() string {
 }
 
 // list returns the nodes of a region, "" for all, as they were lately. Without
-// Redis it is what was known before.
+// Redis it is what was known before. Started is by the clock of this node.
 func (p *placer) list(ctx context.Context, region string) []sluice.Node {
 	p.mu.Lock()
 	known := p.lists[region]
@@ -130,9 +130,13 @@ func (p *placer) list(ctx context.Context, region string) []sluice.Node {
 	if err != nil {
 		return known.nodes
 	}
+	now := time.Now()
+	for i := range nodes {
+		nodes[i].Started = now.Add(-time.Duration((nodes[i].Uptime + nodes[i].Age) * float64(time.Second)))
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lists[region] = nodeList{nodes: nodes, read: time.Now()}
+	p.lists[region] = nodeList{nodes: nodes, read: now}
 	return nodes
 }
 

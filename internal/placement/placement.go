@@ -125,10 +125,10 @@ func elsewhere(v Visit) (sluice.Node, bool) {
 	return sluice.Node{}, false
 }
 
-// Renewed reports whether a node has been restarted in the rolling restart of that
-// age, or runs another version and has begun after the node that leaves: it will
-// not be restarted again soon, so whoever is sent there can stay.
-func Renewed(n, leaving sluice.Node, roll time.Duration) bool {
-	ran := time.Duration((n.Uptime + n.Age) * float64(time.Second))
-	return ran < roll || n.Version != leaving.Version && n.Uptime+n.Age < leaving.Uptime+leaving.Age
+// Renewed reports whether a node has been restarted in the rolling restart that began
+// then, or runs another version and has started after the node that leaves: it will
+// not be restarted again soon, so whoever is sent there can stay. Started is by the
+// caller's clock here.
+func Renewed(n, leaving sluice.Node, began time.Time) bool {
+	return n.Started.After(began) || n.Version != leaving.Version && n.Started.After(leaving.Started)
 }

@@ -171,23 +171,25 @@ func TestWatch(t *testing.T) {
 }
 
 func TestRenewed(t *testing.T) {
-	leaving := sluice.Node{Version: "1", Uptime: 1000}
+	now := time.Now()
+	ago := func(seconds int) time.Time { return now.Add(-time.Duration(seconds) * time.Second) }
+	leaving := sluice.Node{Version: "1", Started: ago(1000)}
 	for _, c := range []struct {
 		name string
 		node sluice.Node
 		want bool
 	}{
-		{"restarted in the roll", sluice.Node{Version: "1", Uptime: 20, Age: 1}, true},
-		{"begun before the roll", sluice.Node{Version: "1", Uptime: 59, Age: 2}, false},
-		{"old", sluice.Node{Version: "1", Uptime: 5000}, false},
-		{"a new version, begun before the first node left", sluice.Node{Version: "2", Uptime: 200}, true},
-		{"another version that is older", sluice.Node{Version: "0", Uptime: 5000}, false},
+		{"restarted in the roll", sluice.Node{Version: "1", Started: ago(21)}, true},
+		{"started before the roll", sluice.Node{Version: "1", Started: ago(61)}, false},
+		{"old", sluice.Node{Version: "1", Started: ago(5000)}, false},
+		{"a new version, started before the first node left", sluice.Node{Version: "2", Started: ago(200)}, true},
+		{"another version that is older", sluice.Node{Version: "0", Started: ago(5000)}, false},
 	} {
-		if got := Renewed(c.node, leaving, time.Minute); got != c.want {
+		if got := Renewed(c.node, leaving, ago(60)); got != c.want {
 			t.Errorf("%s: %t", c.name, got)
 		}
 	}
-	if Renewed(sluice.Node{Version: "1"}, leaving, 0) {
+	if Renewed(sluice.Node{Version: "1", Started: now}, leaving, now) {
 		t.Error("the first node of a roll finds one that has been restarted")
 	}
 }
