@@ -3,9 +3,7 @@ package e2e
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"os"
 	"strconv"
 	"sync"
 	"syscall"
@@ -15,7 +13,6 @@ import (
 	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/internal/client"
 	"github.com/sluice-live/sluice/internal/client/clips"
-	"github.com/sluice-live/sluice/internal/load"
 )
 
 // TestCluster runs nodes as processes on one Redis.
@@ -355,93 +352,4 @@ func testOneOrigin(t *testing.T, built *cluster) {
 		}
 	}
 	t.Logf("won: %v", won)
-}
-
-// testHopCost measures what a hop adds to a packet's way, and what a viewer costs
-// the node that it is at, when the publisher is there, one hop and two hops away.
-// HOPS is how long each measurement lasts, with 100 viewers; without it they are few
-// and it is short.
-func testHopCost(t *testing.T, built *cluster) {
-	a, b, c := chain(t, built)
-	lasts, viewers := time.Second, 20
-	if text := os.Getenv("HOPS"); text != "" {
-		var err error
-		if lasts, err = time.ParseDuration(text); err != nil {
-			t.Fatal(err)
-		}
-		viewers = 100
-	}
-	for hops, m := range []*member{a, b, c} {
-		report, err := load.Run(t.Context(), load.Config{
-			Target:     load.Target{URL: m.url, Stream: "load", WHIPURL: a.url + "/whip/load", WHEPURL: m.url + "/whep/load"},
-			Publishers: 1, Viewers: viewers, Probes: 4, Duration: lasts, Codec: load.H264, Bitrate: 2_500_000,
-			Reading: load.Reading{Readers: 1}, PID: m.cmd.Process.Pid,
-		}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		v, d := report.Viewers, report.ForwardDelay
-		t.Logf("%d hops: %d of %d viewers, first keyframe p50 %.0f ms, p99 %.0f ms; packets p50 %.2f ms, p99 %.2f ms; %.2f %% lost, %.2f %% of the pictures missing; %.3f CPU-seconds for a gigabit, RSS %d MB",
-			hops, v.Connected, viewers, report.Join.FirstKeyframe.P50, report.Join.FirstKeyframe.P99, d.P50, d.P99,
-			report.Received.Lost, report.Received.MissingFrames, report.Server.PerGigabit, report.Server.RSS>>20)
-		if v.Connected != viewers || report.Received.Delivered < 90 {
-			t.Errorf("%d hops: %+v, %+v", hops, v, report.Received)
-		}
-		within(t, 20*time.Second, "the stream has ended", func() bool {
-			s, err := m.stream(t.Context(), "load")
-			return err != nil || s.State != sluice.StreamLive
-		})
-	}
-}
-
-// testCrowd kills the origin while a browser and a hundred light viewers watch at
-// each of two nodes. The publisher goes to one of them; nobody posts again.
-func testCrowd(t *testing.T, built *cluster) {
-	const crowd = 100
-	nodes := built.on(t)
-	a, b, c := nodes.join(t, "a"), nodes.join(t, "b"), nodes.join(t, "c")
-	clip := pattern(t, clips.H264, true)
-	publishClip(t, client.PublisherConfig{URL: a.url + "/whip/demo", Clip: clip, KeyframesOnRequest: true})
-	a.live(t, "demo", 3)
-	ctx, stop := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	reports := make([]*load.Report, 2)
-	for i, m := range []*member{b, c} {
-		running.Go(func() {
-			var err error
-			reports[i], err = load.Run(ctx, load.Config{
-				Target:  load.Target{URL: m.url, Stream: "demo"},
-				Viewers: crowd, Probes: 2, Duration: time.Minute, Codec: load.H264, Reading: load.Reading{Readers: 1},
-			}, nil)
-			if err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	browser := newBrowser(t)
-	browser.open(c.url + "/watch/demo")
-	browser.until("the picture plays", state+" === 'live' && "+decoded+" > 30")
-	probes := watchClip(t, c.url+"/whep/demo", 1)
-	goOn(t, probes, 20, "pictures")
-	for _, m := range []*member{b, c} {
-		m.until(t, 20*time.Second, "all watch", "demo", func(s sluice.Stream) bool { return s.Viewers == 2*crowd+2 })
-	}
-	a.kill(t)
-	p := publishAgain(t, client.PublisherConfig{URL: b.url + "/whip/demo", Clip: clip, KeyframesOnRequest: true}, 100*time.Millisecond)
-	<-p.Connected()
-	first := time.Now()
-	within(t, 10*time.Second, "pictures again", func() bool { return !probes[0].keyAfter(first).IsZero() })
-	shown := eval[float64](browser, decoded)
-	browser.until("the browser shows pictures again", fmt.Sprintf("%s > %f", decoded, shown+30))
-	for _, m := range []*member{b, c} {
-		m.until(t, 10*time.Second, "all watch still", "demo", func(s sluice.Stream) bool { return s.Viewers == 2*crowd+2 && s.State == sluice.StreamLive })
-	}
-	stop()
-	running.Wait()
-	t.Logf("pictures at the third node %v after the publisher's connection", probes[0].keyAfter(first).Sub(first).Round(time.Millisecond))
-	for i, r := range reports {
-		if r == nil || r.Viewers.Connected != crowd || r.Viewers.Failed+r.Viewers.Ended+r.Viewers.Silent > 0 {
-			t.Errorf("light viewers of node %d: %+v", i, r)
-		}
-	}
 }

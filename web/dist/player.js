@@ -1,1 +1,1 @@
-import{j as a}from"./chunk-UN6ITABO.js";import"./chunk-C2VYOYVQ.js";import"./chunk-RDVKXVVK.js";import"./chunk-C6LNPHRI.js";import"./chunk-B6W65FGL.js";import"./chunk-YKYHX6PP.js";import"./chunk-EEO2DZJH.js";import"./chunk-XLNMXEEX.js";export{a as LivePlayer};
+import{j as a}from"./chunk-O3BBBESP.js";import"./chunk-C2VYOYVQ.js";import"./chunk-RDVKXVVK.js";import"./chunk-C6LNPHRI.js";import"./chunk-SZNYYUMO.js";import"./chunk-YKYHX6PP.js";import"./chunk-KOQIISQL.js";import"./chunk-JP2EVBVL.js";export{a as LivePlayer};

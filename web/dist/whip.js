@@ -1,1 +1,1 @@
-import{b}from"./chunk-LBXZ4MZ7.js";import"./chunk-EEO2DZJH.js";import{a}from"./chunk-XLNMXEEX.js";export{a as HttpError,b as WhipPublisher};
+import{b}from"./chunk-PC4MYSZF.js";import"./chunk-KOQIISQL.js";import{a}from"./chunk-JP2EVBVL.js";export{a as HttpError,b as WhipPublisher};
