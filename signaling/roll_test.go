@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-func TestRoll(t *testing.T) { onBoth(t, roll) }
-
-// roll restarts two nodes one after the other, and then the first one again.
-func roll(t *testing.T, url string) {
+// TestRoll restarts two nodes one after the other, and then the first one again.
+func TestRoll(t *testing.T) {
+	t.Parallel()
+	url := startRedis(t).url()
 	client := connect(t, url)
 	a, b := registry(t, client, "a"), registry(t, client, "b")
+	eventually(t, "both have run for a while", func() bool { return b.Uptime() > 300*time.Millisecond })
 	age, err := a.Roll(t.Context(), time.Minute)
 	if err != nil || age != 0 {
 		t.Fatalf("the first node that leaves: %v, %v", age, err)
