@@ -53,7 +53,7 @@ func TestRecorded(t *testing.T) {
 		{"AV1", func(t testing.TB) *clips.Clip {
 			return encoded(t, "av1.ivf", "-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "pred-struct=1")
 		}, 1, []string{"aac", "opus", "v"}, "av01.0.01M.08"},
-		{"VP8 in three layers", func(t testing.TB) *clips.Clip { return pattern(t, clips.VP8, true) }, 3, []string{"aac", "h264", "opus"}, "avc1.4D401F"},
+		{"VP8 in three layers", func(t testing.TB) *clips.Clip { return pattern(t, clips.VP8, true) }, 3, []string{"aac", "h264", "h264h", "h264q", "opus"}, "avc1.4D401F"},
 		{"VP9", func(t testing.TB) *clips.Clip {
 			return encoded(t, "vp9.ivf", "-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-lag-in-frames", "0")
 		}, 1, []string{"aac", "h264", "opus"}, "avc1.4D401E"},

@@ -9,12 +9,11 @@ import (
 
 	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/recorder/internal/ffmpeg"
-	"github.com/sluice-live/sluice/recorder/internal/fmp4"
 	"github.com/sluice-live/sluice/recorder/internal/frame"
 )
 
-// coder is the transcoders of one show: AAC of its sound, H.264 of the largest
-// layer that HLS has no place for. It does nothing without ffmpeg.
+// coder is the transcoders of one show: AAC of its sound, H.264 of layers that HLS
+// has no place for. It does nothing without ffmpeg.
 type coder struct {
 	show   *show
 	config ffmpeg.Config
@@ -22,9 +21,8 @@ type coder struct {
 	aac    *ffmpeg.Sound
 	aacOut *output
 
-	pictures   *ffmpeg.Picture
-	pictureOut *output
-	source     *lane // whose pictures are taken; nil: none
+	best rung    // the largest layer
+	more []*rung // others, while the node has room for them
 
 	still  time.Time // when the newest thumbnail was asked for
 	stills chan still
@@ -40,7 +38,7 @@ type still struct {
 
 func newCoder(s *show) *coder {
 	r := s.recorder
-	c := &coder{show: s, stills: make(chan still, 1), config: ffmpeg.Config{
+	c := &coder{show: s, best: rung{id: pictureID}, stills: make(chan still, 1), config: ffmpeg.Config{
 		Program: r.cfg.FFmpeg, Log: s.log, Died: func() { r.counters.restarts.Add(1) },
 	}}
 	if r.ffmpeg {
@@ -66,65 +64,6 @@ func (c *coder) hush() {
 	}
 }
 
-// leave says that a layer gives no more pictures.
-func (c *coder) leave(l *lane) {
-	if c.source != l {
-		return
-	}
-	c.source = nil
-	c.pictures.Close()
-	if c.pictureOut != nil {
-		c.pictureOut.flush()
-	}
-}
-
-// Spare makes the recorder stop transcoding pictures, or begin again with the next
-// keyframes. What is recorded as it comes goes on.
-func (r *Recorder) Spare(on bool) { r.sparing.Store(on) }
-
-// layerPatience is how long the layer that is transcoded may be silent before
-// another takes its place.
-const layerPatience = 2 * time.Second
-
-// transcode takes a picture that HLS has no place for.
-func (s *show) transcode(l *lane, u frame.Unit, at time.Time) {
-	c := s.coder
-	if u.Format != nil {
-		l.width, l.height = u.Format.Width, u.Format.Height
-	}
-	l.seen = at
-	if s.recorder.sparing.Load() {
-		c.leave(l)
-		return
-	}
-	if c.source != l {
-		better := c.source == nil || l.width*l.height > c.source.width*c.source.height || at.Sub(c.source.seen) > layerPatience
-		if !u.Key || l.width == 0 || !better {
-			return
-		}
-		if !c.take(l) {
-			return
-		}
-	}
-	tick := int64(at.Sub(s.origin())/time.Microsecond) * fmp4.VideoTimescale / 1_000_000
-	c.pictures.Push(time.Now(), tick, u.Key, u.Data, l.width, l.height)
-}
-
-// take begins to transcode a layer. It reports false while no encoder is known.
-func (c *coder) take(l *lane) bool {
-	if c.config.Encoder = c.show.recorder.Encoder(); c.config.Encoder == "" {
-		return false
-	}
-	if c.pictures != nil {
-		c.fetch()
-		c.pictures.Close()
-	}
-	codec := l.video.Codec()
-	c.pictures, c.source = ffmpeg.NewPicture(c.config, codec), l
-	c.show.log.Info("transcode", "layer", l.id, "codec", codec, "encoder", c.config.Encoder, "width", l.width, "height", l.height)
-	return true
-}
-
 // fetch takes what the transcoders have given.
 func (c *coder) fetch() {
 	s := c.show
@@ -139,19 +78,11 @@ func (c *coder) fetch() {
 			c.aacOut.sound(u.Tick, u.Data, ffmpeg.SoundTicks)
 		})
 	}
-	if c.pictures != nil && s.record != nil {
-		c.pictures.Fetch(func(u ffmpeg.Unit) {
-			if c.pictureOut == nil {
-				c.pictureOut = s.output(pictureID, true)
-			}
-			if u.Sets != nil {
-				if f, err := frame.H264Format(u.Sets); err != nil || !c.pictureOut.format(f) {
-					return
-				}
-			}
-			at := s.origin().Add(time.Duration(u.Tick) * time.Second / fmp4.VideoTimescale)
-			c.pictureOut.picture(at, u.Key, u.Data)
-		})
+	if s.record != nil {
+		c.best.fetch(s)
+		for _, g := range c.more {
+			g.fetch(s)
+		}
 	}
 	select {
 	case t := <-c.stills:
@@ -180,8 +111,9 @@ func (c *coder) close() {
 	if c.aac != nil {
 		c.aac.Close()
 	}
-	if c.pictures != nil {
-		c.pictures.Close()
+	c.best.leave()
+	for len(c.more) > 0 {
+		c.drop(c.more[0])
 	}
 	if c.asking {
 		<-c.stills

@@ -16,6 +16,7 @@ type Config struct {
 	Reserve int64         // bytes that are left free on the disk, but not more than a twentieth of it
 	Grace   time.Duration // how long a recording waits for its publisher, through a restart of the process too
 	FFmpeg  string        // program that transcodes; "": none
+	Rungs   int           // layers of all streams that are transcoded beside the largest of each
 }
 
 // Validate reports what is out of range.
@@ -32,8 +33,8 @@ func (c Config) Validate() error {
 		errs = append(errs, errors.New("part is longer than segment"))
 	}
 	within("window", c.Window, 10*c.Segment, 365*24*time.Hour)
-	if c.Keep < 0 || c.Budget < 0 || c.Reserve < 0 || c.Grace < 0 {
-		errs = append(errs, errors.New("keep, budget, reserve and grace must not be negative"))
+	if c.Rungs < 0 || c.Keep < 0 || c.Budget < 0 || c.Reserve < 0 || c.Grace < 0 {
+		errs = append(errs, errors.New("keep, budget, reserve, grace and rungs must not be negative"))
 	}
 	return errors.Join(errs...)
 }

@@ -9,11 +9,13 @@ import (
 )
 
 // soundID and aacID are the renditions of sound: as it comes, and transcoded.
-// pictureID is the rendition of transcoded video; others begin with "v".
+// Renditions of video begin with layerPrefix where it is recorded as it comes, and
+// with pictureID where it is transcoded: that alone is the best of a stream.
 const (
-	soundID   = "opus"
-	aacID     = "aac"
-	pictureID = "h264"
+	layerPrefix = "v"
+	soundID     = "opus"
+	aacID       = "aac"
+	pictureID   = "h264"
 )
 
 // lane makes access units of one layer, or of the sound, on the recording's
@@ -38,7 +40,7 @@ func laneID(t *sluice.Track) string {
 	if !t.Video {
 		return soundID
 	}
-	return "v" + t.RID
+	return layerPrefix + t.RID
 }
 
 // begin makes a track feed the lane. It reports false for what cannot be

@@ -80,6 +80,7 @@ type Recorder struct {
 	probing  sync.Once
 	encoder  atomic.Pointer[string] // of H.264 in it; "": none works; nil: not tried
 	sparing  atomic.Bool            // no pictures are transcoded
+	rungs    atomic.Int64           // layers that are transcoded beside the largest of their stream
 
 	stop chan struct{}
 	wg   sync.WaitGroup

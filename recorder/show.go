@@ -158,8 +158,10 @@ func (s *show) keepTime(now time.Time) {
 			l.out.idle(now)
 		}
 	}
-	if s.coder.source != nil && s.coder.pictureOut != nil {
-		s.coder.pictureOut.idle(now)
+	for _, g := range s.coder.running() {
+		if g.out != nil {
+			g.out.idle(now)
+		}
 	}
 	if s.record == nil {
 		return

@@ -1,6 +1,9 @@
 package recorder
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A rendition that nobody feeds, since its publisher came back with fewer layers,
 // goes on with gaps while another has pictures: players that have chosen it find
@@ -8,7 +11,7 @@ import "time"
 
 // fed reports whether something brings media for a rendition.
 func (o *output) fed() bool {
-	if !o.video || o.id == pictureID && o.show.coder.source != nil {
+	if !o.video || slices.ContainsFunc(o.show.coder.running(), func(g *rung) bool { return g.out == o }) {
 		return true
 	}
 	for _, l := range o.show.lanes {

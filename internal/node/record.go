@@ -45,7 +45,7 @@ func (n *Node) record() (err error) {
 	n.recorder, err = recorder.New(recorder.Config{
 		Part: c.Part, Segment: c.Segment, Window: c.Window, Keep: c.Keep,
 		Budget: int64(c.MaxMB) << 20, Reserve: int64(c.ReserveMB) << 20,
-		Grace: n.config.Stream.Grace, FFmpeg: c.FFmpeg,
+		Grace: n.config.Stream.Grace, FFmpeg: c.FFmpeg, Rungs: c.Rungs,
 	}, recorder.Deps{Media: taps{n.media}, Store: n.files, Sink: n.hls, Log: n.log})
 	if err != nil {
 		return err

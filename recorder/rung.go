@@ -1,0 +1,187 @@
+package recorder
+
+import (
+	"slices"
+	"time"
+
+	"github.com/sluice-live/sluice/recorder/internal/ffmpeg"
+	"github.com/sluice-live/sluice/recorder/internal/fmp4"
+	"github.com/sluice-live/sluice/recorder/internal/frame"
+)
+
+// rung is a rendition that is transcoded from one layer.
+type rung struct {
+	id       string
+	source   *lane // whose pictures are taken; nil: none
+	pictures *ffmpeg.Picture
+	out      *output // nil before the first picture
+}
+
+// Spare makes the recorder stop transcoding pictures, or begin again with the next
+// keyframes. What is recorded as it comes goes on.
+func (r *Recorder) Spare(on bool) { r.sparing.Store(on) }
+
+// layerPatience is how long the layer that is transcoded may be silent before
+// another takes its place.
+const layerPatience = 2 * time.Second
+
+// transcode takes a picture that HLS has no place for.
+func (s *show) transcode(l *lane, u frame.Unit, at time.Time) {
+	c := s.coder
+	if u.Format != nil {
+		l.width, l.height = u.Format.Width, u.Format.Height
+	}
+	l.seen = at
+	if s.recorder.sparing.Load() {
+		c.leave(l)
+		return
+	}
+	g := c.rung(l)
+	if u.Key && l.width > 0 && g != &c.best {
+		g = c.climb(g, l, at)
+	}
+	if g == nil {
+		return
+	}
+	tick := int64(at.Sub(s.origin())/time.Microsecond) * fmp4.VideoTimescale / 1_000_000
+	g.pictures.Push(time.Now(), tick, u.Key, u.Data, l.width, l.height)
+}
+
+// rung returns what is made of a layer, nil: nothing.
+func (c *coder) rung(l *lane) *rung {
+	if c.best.source == l {
+		return &c.best
+	}
+	for _, g := range c.more {
+		if g.source == l {
+			return g
+		}
+	}
+	return nil
+}
+
+// climb gives a layer, of which g is made now, the place of the best when it is
+// larger than that or that is silent, else one beside it while there is room.
+func (c *coder) climb(g *rung, l *lane, at time.Time) *rung {
+	r := c.show.recorder
+	if c.config.Encoder = r.Encoder(); c.config.Encoder == "" {
+		return g
+	}
+	best := c.best.source
+	if best == nil || l.width*l.height > best.width*best.height || at.Sub(best.seen) > layerPatience {
+		c.promote(g, l)
+		return &c.best
+	}
+	if g == nil {
+		if g = c.add(l); g != nil {
+			g.take(c, l)
+		}
+	}
+	return g
+}
+
+// promote makes a layer, of which g is made now, the best. What was goes on beside
+// it while there is room.
+func (c *coder) promote(g *rung, l *lane) {
+	c.best.fetch(c.show)
+	was := rung{source: c.best.source, pictures: c.best.pictures}
+	c.best.source, c.best.pictures = nil, nil
+	if g == nil {
+		c.best.take(c, l)
+	} else {
+		g.fetch(c.show)
+		c.best.source, c.best.pictures, g.pictures = l, g.pictures, nil
+		c.drop(g)
+	}
+	if was.source != nil {
+		if beside := c.add(was.source); beside != nil {
+			beside.source, beside.pictures = was.source, was.pictures
+			return
+		}
+	}
+	was.leave()
+}
+
+// add makes a rung beside the best for a layer; nil when there is no room.
+func (c *coder) add(l *lane) *rung {
+	r := c.show.recorder
+	id := pictureID + l.id[len(layerPrefix):]
+	if id == pictureID {
+		return nil
+	}
+	if r.rungs.Add(1) > int64(r.cfg.Rungs) {
+		r.rungs.Add(-1)
+		return nil
+	}
+	g := &rung{id: id}
+	c.more = append(c.more, g)
+	return g
+}
+
+// drop ends a rendition beside the best.
+func (c *coder) drop(g *rung) {
+	g.leave()
+	c.more = slices.DeleteFunc(c.more, func(other *rung) bool { return other == g })
+	c.show.recorder.rungs.Add(-1)
+}
+
+// leave says that a layer gives no more pictures.
+func (c *coder) leave(l *lane) {
+	switch g := c.rung(l); g {
+	case nil:
+	case &c.best:
+		g.leave()
+	default:
+		c.drop(g)
+	}
+}
+
+// running returns what is made now.
+func (c *coder) running() []*rung {
+	all := c.more[:len(c.more):len(c.more)]
+	if c.best.source != nil {
+		all = append(all, &c.best)
+	}
+	return all
+}
+
+// take begins to transcode a layer.
+func (g *rung) take(c *coder, l *lane) {
+	if g.pictures != nil {
+		g.fetch(c.show)
+		g.pictures.Close()
+	}
+	codec := l.video.Codec()
+	g.pictures, g.source = ffmpeg.NewPicture(c.config, codec), l
+	c.show.log.Info("transcode", "layer", l.id, "rendition", g.id, "codec", codec, "encoder", c.config.Encoder, "width", l.width, "height", l.height)
+}
+
+// fetch takes what the transcoder has given.
+func (g *rung) fetch(s *show) {
+	if g.pictures == nil {
+		return
+	}
+	g.pictures.Fetch(func(u ffmpeg.Unit) {
+		if g.out == nil {
+			g.out = s.output(g.id, true)
+		}
+		if u.Sets != nil {
+			if f, err := frame.H264Format(u.Sets); err != nil || !g.out.format(f) {
+				return
+			}
+		}
+		at := s.origin().Add(time.Duration(u.Tick) * time.Second / fmp4.VideoTimescale)
+		g.out.picture(at, u.Key, u.Data)
+	})
+}
+
+// leave ends the transcoder and closes what is open.
+func (g *rung) leave() {
+	g.source = nil
+	if g.pictures != nil {
+		g.pictures.Close()
+	}
+	if g.out != nil {
+		g.out.flush()
+	}
+}
