@@ -100,12 +100,12 @@ func (s *studio) Grown() <-chan struct{} {
 	return grown
 }
 
-// Read implements Tap. Each call lets a fifth of a second pass.
+// Read implements Tap. Each call lets two fifths of a second pass.
 func (s *studio) Read(f func(*sluice.Packet)) []*sluice.Track {
 	s.mu.Lock()
 	s.reads++
 	if s.state == sluice.StreamLive {
-		s.now += 200 * time.Millisecond
+		s.now += 400 * time.Millisecond
 	}
 	now, sources := s.now, s.sources
 	s.mu.Unlock()

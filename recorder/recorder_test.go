@@ -342,7 +342,7 @@ func TestWindow(t *testing.T) {
 	media := newStudio(film(t, 1, "", "H264", 320, true))
 	store := memoryStore()
 	cfg := config()
-	cfg.Window = 20 * time.Second
+	cfg.Segment, cfg.Window = time.Second, 10*time.Second
 	r, stop := newRecorder(t, cfg, media, store, nil)
 	eventually(t, "forty segments", func() bool { return len(durable(t, r, "v")) >= 40 })
 	r.clean(media.Now())
