@@ -78,7 +78,7 @@ func TestRepairPacketsForAViewer(t *testing.T) {
 			v, err := viewerOf(t.Context(), n, "demo")
 			return err == nil && v.Loss > 0
 		})
-		before, until := see(), time.Now().Add(10*time.Second)
+		before, until := see(), time.Now().Add(6*time.Second)
 		poll(t, pageTimeout, 100*time.Millisecond, "time to measure", func() bool { return time.Now().After(until) })
 		after := see()
 		wire.Set(netwire.Settings{Delay: oneWay})

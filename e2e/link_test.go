@@ -35,13 +35,13 @@ func overWire(t *testing.T) (*netwire.Wire, *recording) {
 // frees it again. The layer follows, and the picture does not freeze.
 func TestLimitedLink(t *testing.T) {
 	const (
-		settled = 6 * time.Second // at each rate
+		settled = 4 * time.Second // at each rate
 		down    = 4 * time.Second // the target is 2 s on a machine that does nothing else
 		up      = 20 * time.Second
 		freeze  = 1500 * time.Millisecond // the target is 500 ms
 	)
 	wire, r := overWire(t)
-	r.wait(t, 2*time.Second)
+	r.wait(t, time.Second)
 	for _, step := range []struct {
 		rate  int
 		layer string
@@ -58,7 +58,7 @@ func TestLimitedLink(t *testing.T) {
 		if step.rate > 0 {
 			r.wait(t, settled)
 		} else {
-			r.wait(t, 2*time.Second)
+			r.wait(t, time.Second)
 		}
 		longest, flaps := r.worst(from, r.now())
 		t.Logf("at %d bit/s: layer %s after %v, on the screen after %v, longest time without a new picture %v, %d changes of layer",
@@ -87,7 +87,7 @@ func TestLossyLink(t *testing.T) {
 		wire.Set(netwire.Settings{Delay: oneWay, Loss: c.loss})
 		r.wait(t, time.Second)
 		before, _ := r.last()
-		r.wait(t, 12*time.Second)
+		r.wait(t, 8*time.Second)
 		after, _ := r.last()
 		seconds := (after.At - before.At).Seconds()
 		frozen := (after.Sight.Frozen - before.Sight.Frozen) / seconds

@@ -59,7 +59,7 @@ func TestScalableLayers(t *testing.T) {
 			rate := func() float64 {
 				from := look()
 				var to scaled
-				until("three seconds", func(s scaled) bool { to = s; return s.At > from.At+3 })
+				until("the time to count frames", func(s scaled) bool { to = s; return s.At > from.At+1.5 })
 				return float64(to.Decoded-from.Decoded) / (to.At - from.At)
 			}
 			until("the whole picture", func(s scaled) bool { return s.Width == tt.width && s.Decoded > 30 })

@@ -17,6 +17,9 @@ const (
 	// dropQueue is the standing queue from which on a layer that is too large is
 	// not even sent until the smaller one's keyframe comes.
 	dropQueue = 60 * time.Millisecond
+	// tornLoss is the loss, as a fraction, from which on a full path has torn so many
+	// pictures of the layers that are left that only a keyframe helps.
+	tornLoss = 0.05
 	// The pace of a viewer whose path is full or too narrow for the best layer, in
 	// percent of the estimate: a keyframe must not overflow a short queue, and a
 	// long queue must drain.
@@ -153,7 +156,7 @@ func (m *member) choose(c *menu, now int64) {
 	case d.Paused:
 		m.video.want(nil, now)
 	case d.Index >= 0:
-		m.change(c, d.Index, path.Queue, now)
+		m.change(c, d.Index, &path, now)
 	}
 	if d.Probe > 0 && m.mayProbe() && m.estimate.CanProbe(now) {
 		m.estimate.StartProbe(d.Probe, now)
@@ -175,13 +178,21 @@ func paceFor(index int, f choice.Facts, path estimate.State) int {
 
 // change makes the layer at index the wanted one. One that is left for a
 // smaller one because the path is full stops at once.
-func (m *member) change(c *menu, index int, queue time.Duration, now int64) {
-	next := c.dishes[index].layer
-	if old := m.video.current; old != nil && old != next && queue > dropQueue && next.bitrate() < old.bitrate() {
-		hold(&m.video.current, nil)
+func (m *member) change(c *menu, index int, path *estimate.State, now int64) {
+	next, point := c.dishes[index].layer, c.dishes[index].point
+	old := m.video.current
+	switch {
+	case old == nil:
+	case old != next:
+		if path.Queue > dropQueue && next.bitrate() < old.bitrate() {
+			hold(&m.video.current, nil)
+		}
+	case point != m.video.point:
+		lossy := path.Overuse && path.Loss > tornLoss && point.Spatial < m.video.point.Spatial
+		m.video.resend.leave(old, m.video.pace, lossy)
 	}
 	m.video.chosen = m.want.RID != ""
-	m.video.aim(c.dishes[index].point)
+	m.video.aim(point)
 	m.video.want(next, now)
 }
 

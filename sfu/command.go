@@ -113,20 +113,27 @@ func (sh *shard) resend(m *member, pairs []rtcp.NackPair, now int64) {
 	if m.video == nil {
 		return
 	}
-	var asked, sent uint64
+	rtt := m.reception.rtt
+	m.video.resend.twice = m.reception.loss >= twiceLoss && !m.crowded()
+	if m.estimate != nil {
+		rtt += int64(m.estimate.State().Queue) // what was sent again may still be in it
+	}
+	var asked, refused uint64
+	before := m.video.packets
 	for _, pair := range pairs {
 		pair.Range(func(seq uint16) bool {
 			asked++
-			if m.video.again(sh, seq, m.reception.rtt, now) {
-				sent++
+			if !m.video.again(sh, seq, rtt, now) {
+				refused++
 			}
 			return true
 		})
 	}
+	sent := m.video.packets - before
 	m.nacks += asked
 	m.resent += sent
 	c := &sh.sfu.counters
 	c.nacksIn.Add(asked)
 	c.resent.Add(sent)
-	c.resendRefused.Add(asked - sent)
+	c.resendRefused.Add(refused)
 }

@@ -161,7 +161,6 @@ func readRepairs(source interceptor.RTPReader, queue chan<- []byte) {
 type shield struct {
 	encoder flexfec.Encoder
 	header  rtp.Header
-	seq     uint16
 	group   int   // packets that one repair packet protects
 	until   int64 // SFU clock
 }
@@ -200,8 +199,8 @@ func (w *directWire) protect(sh *shard, t *track, h *rtp.Header, header, payload
 	if !fits {
 		return
 	}
-	s.header = rtp.Header{Version: 2, SSRC: t.fecSSRC, PayloadType: t.fecPT, SequenceNumber: s.seq, Timestamp: h.Timestamp}
-	s.seq++
+	s.header = rtp.Header{Version: 2, SSRC: t.fecSSRC, PayloadType: t.fecPT, SequenceNumber: t.fecSeq, Timestamp: h.Timestamp}
+	t.fecSeq++
 	w.write(sh, t, &s.header, nil, sh.repair[:n])
 	sh.packets[Video]++
 	sh.bytes[Video] += uint64(rtpHeaderBytes + n)

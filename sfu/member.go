@@ -20,11 +20,36 @@ func newMember(v *Viewer, w wire, want sluice.LayerChoice, now int64) *member {
 func (m *member) received(now int64) {
 	if m.video != nil {
 		m.video.delay.confirm(m.reception.highest)
+	}
+	if m.crowded() {
+		return
+	}
+	if m.video != nil {
 		m.video.track.guard(m.reception.loss, now)
 	}
 	if m.audio != nil {
 		m.audio.endure(m.reception.loss, now)
 	}
+}
+
+// crowded reports whether the viewer's path is full, and ends what is sent beside
+// the media then: packets are lost because too much is sent, and redundancy would
+// make it more.
+func (m *member) crowded() bool {
+	if m.estimate == nil {
+		return false
+	}
+	path := m.estimate.State()
+	if path.Queue <= dropQueue && (!path.Overuse || path.Source != "transport-cc") {
+		return false
+	}
+	if m.audio != nil {
+		m.audio.lossy = 0
+	}
+	if m.video != nil {
+		m.video.track.shield = nil
+	}
+	return true
 }
 
 // describe lists the shard's viewers for the outside.

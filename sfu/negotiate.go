@@ -33,7 +33,8 @@ type terms struct {
 
 // termsFor returns what suits a session. Transport-wide feedback costs more than
 // the media of a viewer; so packets carry its numbers only while there are layers
-// to choose from. REMB comes unasked, and is left out where there are none now.
+// to choose from. REMB comes unasked, and is left out where there are none now and
+// transport-wide feedback is there for those that may come.
 func termsFor(r role, layered bool) terms {
 	if r == publishing {
 		return terms{
@@ -49,6 +50,17 @@ func termsFor(r role, layered bool) terms {
 		t.feedback = append(t.feedback, "goog-remb")
 	}
 	return t
+}
+
+// feedbackFor returns the feedback that suits a section: a viewer without
+// transport-wide feedback could not be measured without REMB if layers came later.
+func (t terms) feedbackFor(m *sdp.MediaDescription, r role) []string {
+	if r == publishing || slices.Contains(t.feedback, "goog-remb") || slices.ContainsFunc(m.Attributes, func(a sdp.Attribute) bool {
+		return a.Key == "rtcp-fb" && strings.HasSuffix(a.Value, " transport-cc")
+	}) {
+		return t.feedback
+	}
+	return append(slices.Clone(t.feedback), "goog-remb")
 }
 
 // offered is what a negotiation needs of an SDP offer.
@@ -105,7 +117,7 @@ func (o *offered) mediaEngine(t terms, r role, layers []*layer) (*webrtc.MediaEn
 		if kind == 0 {
 			continue
 		}
-		codecs := offeredCodecs(m, t.feedback)
+		codecs := offeredCodecs(m, t.feedbackFor(m, r))
 		if r == viewing {
 			codecs = onePerCodec(codecs, layers)
 		}

@@ -65,7 +65,6 @@ type outlet struct {
 		arrival   int64
 	}
 
-	filled                  bool                             // padding was sent in the place of a packet
 	packets, bytes, dropped uint64                           // all that was sent, and what was skipped
 	reported                struct{ packets, octets uint32 } // of the RTP stream itself
 }
@@ -105,6 +104,9 @@ func (o *outlet) forward(sh *shard, now int64) (backlog bool) {
 	}
 	if o.current == nil {
 		return false
+	}
+	if o.resend.torn {
+		o.mend(sh, now)
 	}
 	if o.current == o.wanted && o.point != o.thin.Goal() {
 		if o.newest.layer == o.current {
@@ -324,12 +326,17 @@ func (o *outlet) send(sh *shard, p *ring.Packet) {
 	}
 	o.line.Sent(out, &p.Descriptor, p.Frame.Number)
 	o.count(sh, o.current.kind(), len(payload))
-	if o.pace > 0 {
-		o.clear = max(o.clear, sh.now) + int64(rtpHeaderBytes+len(payload))*8*int64(time.Second)/int64(o.pace)
-	}
+	o.occupy(sh.now, len(payload))
 	o.reported.packets++
 	o.reported.octets += uint32(len(payload))
 	o.resend.earn(rtpHeaderBytes + len(payload))
+}
+
+// occupy notes that a paced path is busy with a packet.
+func (o *outlet) occupy(now int64, payload int) {
+	if o.pace > 0 {
+		o.clear = max(o.clear, now) + int64(rtpHeaderBytes+payload)*8*int64(time.Second)/int64(o.pace)
+	}
 }
 
 func (o *outlet) count(sh *shard, kind int, payload int) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/sfu/internal/codec"
+	"github.com/sluice-live/sluice/sfu/internal/estimate"
 	"github.com/sluice-live/sluice/sfu/internal/red"
 	"github.com/sluice-live/sluice/sfu/internal/ring"
 )
@@ -199,6 +200,25 @@ func TestViewerBehindALossyPathGetsRED(t *testing.T) {
 				t.Errorf("packet %d has payload type %d and %d bytes", i, p.PayloadType, len(p.Payload))
 			}
 		}
+	}
+}
+
+func TestAFullPathGetsNoRED(t *testing.T) {
+	b := newHall()
+	mic := newMicrophone(b)
+	m, out := b.listener(testOpus, 62)
+	b.hear()
+	m.reception.loss = 0.05
+	m.received(b.now)
+	m.estimate = estimate.New(estimate.Config{})
+	for i, rtt := range []time.Duration{40, 300, 300} {
+		m.estimate.Report(0.05, int64(rtt*time.Millisecond), b.now+int64(i)*int64(time.Second))
+	}
+	m.received(b.now)
+	mic.say(b, -1, false)
+	b.hear()
+	if p := out.packets[len(out.packets)-1]; p.PayloadType != testOpus {
+		t.Errorf("payload type %d while the path is full", p.PayloadType)
 	}
 }
 

@@ -200,21 +200,22 @@ func (o *outlet) leave(sh *shard, in rewrite.Packet, v thin.Verdict) {
 	payload := sh.rtx[:1]
 	payload[0] = 1
 	o.wire.write(sh, o.track, h, nil, payload)
-	h.Padding, o.filled = false, true
+	h.Padding = false
+	o.resend.fill(o.current, in.Seq)
 	o.count(sh, Video, len(payload))
 }
 
-// repeatable reports whether a packet may be sent again, on the RTX stream or not,
-// of the layer that is current or not. In place it must be the
-// same to the last bit: one AES-GCM nonce must not protect two packets.
-func (o *outlet) repeatable(p *ring.Packet, rtx, current bool) bool {
+// repeatable reports whether a packet of l may be sent again, on the RTX stream
+// or not. In place it must be the same to the last bit: one AES-GCM nonce must
+// not protect two packets.
+func (o *outlet) repeatable(l *layer, p *ring.Packet, rtx bool) bool {
 	if !p.Frame.Layered {
 		return true
 	}
-	if !rtx && (o.filled || p.Frame.End && !p.Marker) {
+	if !rtx && (o.resend.fills != nil || p.Frame.End && !p.Marker) {
 		return false
 	}
-	return !current || o.thin.Asleep() || o.thin.Takes(&p.Frame)
+	return !o.resend.filled(l, p.Seq)
 }
 
 // dependency adds the dependency descriptor to the header extensions of a packet,

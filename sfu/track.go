@@ -23,6 +23,7 @@ type track struct {
 	delayID uint8  // and of the playout delay
 	fecSSRC uint32 // of repair packets; 0: not negotiated
 	fecPT   uint8
+	fecSeq  uint16  // of the next repair packet; it goes on, for no AES-GCM nonce may come twice
 	shield  *shield // makes repair packets; nil: not now
 
 	media, rtx, fec rollover // of the SSRCs

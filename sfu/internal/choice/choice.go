@@ -87,6 +87,14 @@ const (
 	// with each.
 	retryMin = 2 * time.Second
 	retryMax = 2 * time.Minute
+	// proof is the share of the estimate at such a mistake, in percent, from which
+	// on the path is another one.
+	proof = 200
+	// A step down from a layer of more than steep percent of what is left finds the
+	// path's queue full. What is taken then leaves room for it to drain and for a
+	// keyframe: drain percent.
+	steep = 200
+	drain = 60
 	// bitsPerPixel guesses the rate of a layer that was not measured yet.
 	bitsPerPixel = 2
 )
@@ -108,6 +116,7 @@ type State struct {
 	raised  bool          // it was a step up
 	failed  key           // the layer that did not hold
 	retry   time.Duration // no step up to it or above before
+	limit   int           // the estimate when it did not hold
 	penalty time.Duration // of the last mistake
 	starved bool          // not even the smallest layer fits
 	hungry  time.Duration // since when
@@ -176,7 +185,7 @@ func (s *State) adapt(f Facts, usable []int) Decision {
 	}
 	now := f.Layers[usable[at]]
 	if need(now)*100 > budget*strain || f.Overuse && need(now) > budget {
-		return s.lower(f, usable, budget)
+		return s.lower(f, usable, budget, need(now))
 	}
 	s.starved = false
 	if at == 0 {
@@ -184,10 +193,14 @@ func (s *State) adapt(f Facts, usable []int) Decision {
 	}
 	first := s.first(f, usable) // of those that may be tried
 	better := usable[at-1]
-	if first >= at || f.Now-s.since < settle || f.Overuse {
-		return s.take(f, usable[at], 0, fmt.Sprintf("waiting before %s is tried", f.Layers[better].name()))
-	}
 	want := need(f.Layers[better]) * headroom / 100
+	if first >= at || f.Now-s.since < settle || f.Overuse {
+		probe := 0
+		if f.Now-s.since >= settle && !f.Overuse {
+			probe = max(want+f.Reserved, s.limit*proof/100*headroom/100)
+		}
+		return s.take(f, usable[at], probe, fmt.Sprintf("waiting before %s is tried", f.Layers[better].name()))
+	}
 	if want <= budget {
 		return s.take(f, best(f, usable[first:], budget), 0, fmt.Sprintf("%s allows it", rate(f.Estimate)))
 	}
@@ -195,9 +208,10 @@ func (s *State) adapt(f Facts, usable []int) Decision {
 }
 
 // first returns where in usable the layers begin that may be tried now: behind
-// the one that did not hold, as long as its time has not come.
+// the one that did not hold, as long as its time has not come and the path is as
+// it was.
 func (s *State) first(f Facts, usable []int) int {
-	if f.Now >= s.retry {
+	if f.Now >= s.retry || f.Estimate >= s.limit/100*proof {
 		return 0
 	}
 	for i, index := range usable {
@@ -229,12 +243,16 @@ func best(f Facts, usable []int, budget int) int {
 }
 
 // lower steps down to what fits, or to no video.
-func (s *State) lower(f Facts, usable []int, budget int) Decision {
+func (s *State) lower(f Facts, usable []int, budget, before int) Decision {
 	if s.raised {
-		s.penalize(f.Now)
+		s.penalize(f)
+	}
+	room := budget
+	if f.Overuse && before*100 > budget*steep {
+		room = budget * drain / 100
 	}
 	for _, i := range usable {
-		if need(f.Layers[i]) <= budget {
+		if need(f.Layers[i]) <= room {
 			return s.take(f, i, 0, fmt.Sprintf("only %s reach the viewer", rate(f.Estimate)))
 		}
 	}
@@ -249,14 +267,14 @@ func (s *State) lower(f Facts, usable []int, budget int) Decision {
 // penalize notes that the last step up did not hold. A layer at the very edge of
 // what the path carries falls again and again, each time after a while: it is
 // tried less and less often, until it holds or the mistakes are long ago.
-func (s *State) penalize(now time.Duration) {
+func (s *State) penalize(f Facts) {
 	s.raised = false
-	if now-s.since >= held {
+	if f.Now-s.since >= held {
 		s.penalty = 0
 	}
-	s.failed = s.at
+	s.failed, s.limit = s.at, f.Estimate
 	s.penalty = min(max(2*s.penalty, retryMin), retryMax)
-	s.retry = now + s.penalty
+	s.retry = f.Now + s.penalty
 }
 
 // starves notes whether even the smallest layer is too much now, and reports

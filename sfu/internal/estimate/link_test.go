@@ -65,6 +65,7 @@ type world struct {
 	patience int64     // how long a switch down waits for a keyframe
 	interval int64     // between reports
 	deaf     bool      // reports are lost
+	padding  int       // bytes of a packet of padding; 0: what is due, up to 270
 	shuffle  bool      // every other report comes late, and each twice
 
 	layer     int
@@ -158,8 +159,8 @@ func (w *world) media() {
 }
 
 func (w *world) pad() {
-	for left := w.e.ProbeBudget(w.now * nanos); left >= 100; left -= 270 {
-		w.send(min(left, 270), true)
+	for left := w.e.ProbeBudget(w.now * nanos); left >= 100; left -= max(w.padding, 270) {
+		w.send(max(w.padding, min(left, 270)), true)
 	}
 }
 

@@ -1,17 +1,23 @@
 package estimate
 
+import "math"
+
 const (
-	// A cluster lasts probeTime, longer when a low rate makes few packets.
+	// A cluster lasts so long that it makes a queue of probeExcess when nothing
+	// more fits than is known to, within these bounds: the less it asks for, the
+	// less would show beside jitter.
 	probeTime    = 30 * millisecond
-	probeTimeMax = 40 * millisecond
-	probePackets = 8
+	probeTimeMax = 120 * millisecond
+	probeExcess  = 90 * millisecond
 	// probeAhead is how far padding may run ahead of the cluster's rate, and
 	// probeBehind how much of what is late is made up for at once.
 	probeAhead  = 2 * millisecond
 	probeBehind = 10 * millisecond
-	// probeReach bounds a probe by the rate known to fit, so that a failed one
-	// leaves a queue of 90 ms at most.
-	probeReach = 4
+	// probeReach bounds a probe by the rate known to fit, and probeReachLow that
+	// of a rate below probeLow, of which a cluster makes few packets.
+	probeReach    = 4
+	probeReachLow = 2
+	probeLow      = 600_000
 	// probeQueue is a queue that no probe excuses.
 	probeQueue = 150 * millisecond
 	// probeDrain is how long after a cluster its queue may stand.
@@ -32,6 +38,8 @@ const (
 	// probeBlame is how soon after a success a decrease proves it wrong.
 	probeBlame = 3 * second
 
+	// probeLeast packets must have arrived to judge a cluster.
+	probeLeast = 5
 	// A cluster was carried when it arrived at this share of its sending rate.
 	probeCarried = 0.9
 	// probeSaturated is what a cluster that was not carried is taken for.
@@ -55,6 +63,8 @@ type probe struct {
 	stage   probeStage
 	cluster uint8
 	rate    float64
+	length  int64
+	loss    float64 // of the path before it
 	start   int64
 	end     int64 // when the last packet of the newest cluster was sent
 
@@ -62,19 +72,13 @@ type probe struct {
 	begun             int64
 
 	arrived, lost int
-	half          [2]half // of the cluster's time
-	first, final  int64   // arrivals
+	first, final  int64 // arrivals
+	base          int64 // delay of the first to be reported
+	line          line  // delay above base by the time since begun
 
 	next      int64 // no probe before
 	failures  int   // in a row
 	succeeded int64 // when a probe last raised the target
-}
-
-// half is what is known of one half of a cluster.
-type half struct {
-	count int
-	least int64 // delay
-	sent  int64 // when the packet with the least delay was sent
 }
 
 // CanProbe reports whether a probe may start: reports flow, no queue stands, and
@@ -90,13 +94,20 @@ func (e *Estimator) CanProbe(now int64) bool {
 // four times what is known to fit when that is less. It does nothing unless
 // CanProbe, or when the target is no more than the present one.
 func (e *Estimator) StartProbe(target int, now int64) {
-	rate := min(float64(target), float64(e.config.Max), probeReach*max(e.target, e.acked.long()))
+	known := max(e.target, e.acked.long())
+	reach := float64(probeReach)
+	if known < probeLow {
+		reach = probeReachLow
+	}
+	rate := min(float64(target), float64(e.config.Max), reach*known)
 	if !e.CanProbe(now) || rate <= e.target {
 		return
 	}
 	p := &e.probe
+	length := int64(float64(probeExcess) / max(rate/known-1, float64(probeExcess)/float64(probeTimeMax)))
 	*p = probe{
-		stage: probeSending, cluster: p.cluster%maxClusters + 1, rate: rate, start: now / 1000, end: now / 1000,
+		stage: probeSending, cluster: p.cluster%maxClusters + 1, rate: rate, length: max(length, probeTime), loss: e.losses.fraction(),
+		start: now / 1000, end: now / 1000,
 		next: p.next, failures: p.failures, succeeded: p.succeeded,
 	}
 }
@@ -113,7 +124,7 @@ func (e *Estimator) ProbeBudget(now int64) (bytes int) {
 		return 0
 	}
 	elapsed := now/1000 - p.start
-	if elapsed > probeTimeMax || elapsed > probeTime && p.sent >= probePackets {
+	if elapsed > p.length {
 		p.stage = probeWaiting
 		if p.sent == 0 {
 			p.stage = probeIdle
@@ -127,7 +138,7 @@ func (e *Estimator) ProbeBudget(now int64) (bytes int) {
 
 // onSent adds a packet to the open cluster and returns the cluster's number.
 func (p *probe) onSent(size int, now int64, padding bool) uint8 {
-	if !padding && now-p.start > probeTimeMax {
+	if !padding && now-p.start > p.length+probeBehind {
 		p.stage = probeWaiting // the padding was never sent
 		return 0
 	}
@@ -165,20 +176,16 @@ func (p *probe) onArrived(r *record, sent, delay int64, late bool) {
 		p.first, p.final = min(p.first, at), max(p.final, at)
 	}
 	p.arrived++
-	h := &p.half[0]
-	if sent-p.begun > probeTime/2 {
-		h = &p.half[1]
+	if p.arrived == 1 {
+		p.base = delay
 	}
-	if h.count == 0 || delay < h.least {
-		h.least, h.sent = delay, sent
-	}
-	h.count++
+	p.line.add(float64(sent-p.begun), float64(delay-p.base))
 }
 
 // concludeProbe judges the cluster when all of it is reported.
 func (e *Estimator) concludeProbe(now int64) {
 	p := &e.probe
-	if p.stage == probeSending && now-p.start > probeTimeMax+probeTime {
+	if p.stage == probeSending && now-p.start > p.length+probeTime {
 		p.stage = probeWaiting // nobody asks for the budget
 	}
 	if p.stage != probeWaiting || !p.told(now, e.control.rtt) {
@@ -191,7 +198,7 @@ func (e *Estimator) concludeProbe(now int64) {
 		return
 	}
 	rate := p.measured()
-	tooMuchLost := float64(p.lost) > float64(p.sent)*(0.2+e.losses.fraction())
+	tooMuchLost := float64(p.lost) > float64(p.sent)*(0.2+p.loss)
 	switch {
 	case carried >= probeCarried && !tooMuchLost:
 		p.next, p.succeeded = now+probeAgain, now
@@ -235,18 +242,43 @@ func (p *probe) measured() float64 {
 	return min(rate, p.rate*maxOvershoot)
 }
 
-// carried is the cluster's receiving rate over its sending rate. It is taken
-// from the growth of the least delay from one half of the cluster to the other,
-// which jitter disturbs less than the first and last arrival, less what jitter
-// alone may make of it. ok is false when too little was reported.
+// carried is the cluster's receiving rate over its sending rate, by the growth of
+// the delay along the cluster: the slope of a least-squares line, less twice its
+// standard error, which is what jitter may make of it. noise is what jitter has
+// made of the path's least delays. ok is false when too little was reported.
 func (p *probe) carried(noise int64) (ratio float64, ok bool) {
-	a, b := p.half[0], p.half[1]
-	if a.count < 2 || b.count < 2 || p.arrived+p.lost < p.sent*4/5 || b.sent <= a.sent {
+	if p.arrived < probeLeast || p.arrived+p.lost < p.sent*4/5 {
 		return 0, false
 	}
-	apart := float64(b.sent - a.sent)
-	grown := apart + float64(max(b.least-a.least-noise, 0))
-	return apart / grown, true
+	slope, deviation, ok := p.line.fit()
+	span := float64(max(p.end-p.begun, 1))
+	doubt := max(2*deviation, float64(noise)/2/span)
+	return 1 / (1 + max(slope-doubt, 0)), ok
+}
+
+// line is a least-squares line through points that are added one by one.
+type line struct{ n, x, y, xx, xy, yy float64 }
+
+func (l *line) add(x, y float64) {
+	l.n++
+	l.x += x
+	l.y += y
+	l.xx += x * x
+	l.xy += x * y
+	l.yy += y * y
+}
+
+// fit returns the line's slope and the slope's standard error; ok is false for
+// fewer than three points, or points of one x.
+func (l *line) fit() (slope, deviation float64, ok bool) {
+	xx := l.xx - l.x*l.x/l.n
+	if l.n < 3 || xx <= 0 {
+		return 0, 0, false
+	}
+	xy := l.xy - l.x*l.y/l.n
+	slope = xy / xx
+	residual := l.yy - l.y*l.y/l.n - slope*xy
+	return slope, math.Sqrt(max(residual, 0) / (l.n - 2) / xx), true
 }
 
 // fail puts the next probe off, longer each time until a success has stood.

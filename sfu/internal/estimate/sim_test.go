@@ -258,3 +258,42 @@ func TestPathChanges(t *testing.T) {
 		t.Errorf("after the path has grown longer: %+v", s)
 	}
 }
+
+// TestProbesDoNotMislead probes again and again for a little more than the link
+// carries, beside jitter: the target stays near the link's rate.
+func TestProbesDoNotMislead(t *testing.T) {
+	for _, c := range []struct{ rate, sent, target float64 }{
+		{1.2e6, 850e3, 1.65e6},
+		{300e3, 110e3, 520e3},
+		{300e3, 230e3, 420e3},
+		{700e3, 400e3, 1e6},
+	} {
+		t.Run(fmt.Sprintf("%.0fk for %.0fk", c.target/1e3, c.rate/1e3), func(t *testing.T) {
+			misled, moments, least := 0, 0, math.MaxInt
+			for seed := range uint64(seeds) {
+				l := free()
+				l.rate, l.jitter = c.rate, 8*millisecond
+				w := newWorld(t, l, seed)
+				w.layers, w.layer, w.fixed, w.padding = []float64{c.sent}, 0, true, 1000
+				w.e.setTarget(c.sent)
+				w.run(20*time.Second, func(elapsed time.Duration, s State) {
+					if w.e.CanProbe(w.now * nanos) {
+						w.e.StartProbe(int(c.target), w.now*nanos)
+					}
+					if elapsed < 5*time.Second {
+						return
+					}
+					moments++
+					least = min(least, s.Bitrate)
+					if float64(s.Bitrate) > 1.4*c.rate {
+						misled++
+					}
+				})
+			}
+			t.Logf("above 1.4 of the rate for %.1f %% of the time, never below %d", 100*float64(misled)/float64(moments), least)
+			if misled*20 > moments {
+				t.Errorf("above 1.4 of the rate for %d of %d moments", misled, moments)
+			}
+		})
+	}
+}
