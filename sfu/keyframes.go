@@ -62,6 +62,12 @@ func (k *keyframes) request(now int64) bool {
 	return true
 }
 
+// spent reports whether a request was answered so shortly that none may follow
+// now.
+func (k *keyframes) spent(now int64) bool {
+	return k.asked.Load() == 0 && now-k.last.Load() < keyframeInterval
+}
+
 // arrived notes a keyframe.
 func (k *keyframes) arrived(now int64) {
 	k.seen.Store(now)

@@ -360,6 +360,7 @@ func TestGraceTimeEndsTheStream(t *testing.T) {
 }
 
 func TestLostPacketsAreAskedOfThePublisher(t *testing.T) {
+	t.Parallel()
 	s := newTestSFU(t, Config{})
 	cam := publish(t, s)
 	eventually(t, "live stream", func() bool {

@@ -52,6 +52,7 @@ func isLive(s *SFU) func() bool {
 }
 
 func TestRelay(t *testing.T) {
+	t.Parallel()
 	a, b, c := newTestSFU(t, Config{}), newTestSFU(t, Config{}), newTestSFU(t, Config{})
 	cam := publish(t, a)
 	eventually(t, "live stream", isLive(a))
@@ -100,6 +101,7 @@ func TestRelay(t *testing.T) {
 // TestRelayedLayersRest: what nobody watches is not sent between nodes, and comes
 // back when somebody wants it.
 func TestRelayedLayersRest(t *testing.T) {
+	t.Parallel()
 	a, b := newTestSFU(t, Config{}), newTestSFU(t, Config{})
 	publishGroup(t, a)
 	eventually(t, "three layers", func() bool {

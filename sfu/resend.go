@@ -220,10 +220,13 @@ func (o *outlet) mend(sh *shard, now int64) {
 		o.resend.torn = false
 		return
 	}
-	if first := l.ring.At(index); ok && first != nil && now-first.Arrival < keyframeInterval {
-		o.resend.torn = false
-		o.begin(sh, l, index)
-		return
+	if first := l.ring.At(index); ok && first != nil {
+		age := now - first.Arrival
+		if age < switchKeyframe || age < keyframeInterval && l.keyframes.spent(now) {
+			o.resend.torn = false
+			o.begin(sh, l, index)
+			return
+		}
 	}
 	l.askKeyframe(now)
 }

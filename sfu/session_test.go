@@ -169,6 +169,7 @@ func TestOfflineStream(t *testing.T) {
 }
 
 func TestHalfOpenSessionsAreFreed(t *testing.T) {
+	t.Parallel()
 	s := newTestSFU(t, Config{Wait: true, HandshakeTimeout: 3 * time.Second, MaxPending: 20, MaxPendingPerIP: 15})
 	o := offerOf(t, "chromium-156-whep-offer.sdp")
 	codes := map[sluice.Code]int{}

@@ -75,6 +75,7 @@ func publishGroup(t *testing.T, s *SFU) *simulcaster {
 }
 
 func TestSimulcastBySSRCGroup(t *testing.T) {
+	t.Parallel()
 	s := newTestSFU(t, Config{})
 	cam := publishGroup(t, s)
 	if n := strings.Count(cam.answer, "m=video"); n != 1 || strings.Contains(cam.answer, "-layer") {
@@ -112,6 +113,7 @@ func TestSimulcastBySSRCGroup(t *testing.T) {
 // TestViewersAreMeasuredWhenLayersCome: a viewer that joined while there was
 // nothing to choose follows its path once there is, without joining again.
 func TestViewersAreMeasuredWhenLayersCome(t *testing.T) {
+	t.Parallel()
 	s := newTestSFU(t, Config{Takeover: true})
 	publish(t, s)
 	eventually(t, "live stream", func() bool {

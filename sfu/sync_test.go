@@ -272,7 +272,7 @@ func (w *witness) attend(t *testing.T, s *SFU) *Viewer {
 // and whose clocks run apart.
 func TestSoundAndPictureStayTogether(t *testing.T) {
 	const (
-		switches = 12
+		switches = 6
 		limit    = 0.045 // seconds
 	)
 	for _, tt := range []struct {

@@ -67,6 +67,7 @@ func TestTapOrders(t *testing.T) {
 // TestTapHoldsNobodyUp reads a real publisher who loses packets and is asked for
 // them again, and another one in its place.
 func TestTapHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
 	s := newTestSFU(t, Config{})
 	if _, err := s.Tap("demo"); sluice.CodeOf(err) != sluice.CodeStreamOffline {
 		t.Errorf("a tap of nothing: %v", err)
