@@ -41,8 +41,9 @@ const (
 	// maxBatch and maxBatchBytes bound one record.
 	maxBatch      = 64
 	maxBatchBytes = 32 << 10
-	// maxWelcome bounds the history in a welcome, in bytes.
-	maxWelcome = 64 << 10
+	// maxWelcome bounds a welcome, in bytes: the history in it is shorter then. A
+	// connection may take less.
+	maxWelcome = 60 << 10
 	// maxBan is the longest ban, maxSlow the longest slow mode, in seconds.
 	maxBan  = 10 * 365 * 24 * 3600
 	maxSlow = 3600

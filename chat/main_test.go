@@ -136,6 +136,7 @@ func (n *node) Beat(_ context.Context, room string, mine []byte) ([][]byte, erro
 
 // stage is the media plane of a test.
 type stage struct {
+	here    int
 	mu      sync.Mutex
 	stream  sluice.Stream
 	changed chan struct{}
@@ -152,10 +153,17 @@ func (s *stage) Stream(name string) (sluice.Stream, <-chan struct{}) {
 	return s.stream, s.changed
 }
 
-func (s *stage) set(state sluice.StreamState, viewers int) {
+func (s *stage) ViewersHere(string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stream.State, s.stream.Since, s.stream.Viewers = state, time.Now(), viewers
+	return s.here
+}
+
+// set changes the stream; here are its viewers on this node, all those on all.
+func (s *stage) set(state sluice.StreamState, here, all int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stream.State, s.stream.Since, s.stream.Viewers, s.here = state, time.Now(), all, here
 	close(s.changed)
 	s.changed = make(chan struct{})
 }

@@ -24,6 +24,7 @@ type member struct {
 	origin string // tag of the address; never sent to members
 	write  bool   // the grant allows it
 	counts bool   // as a viewer: the media plane does not
+	most   int    // bytes that a welcome may have
 
 	index   int // in room.members, -1: not in it
 	skip    int // items due that its welcome holds
@@ -36,7 +37,10 @@ type member struct {
 
 // newMember gives a connection its user.
 func (r *room) newMember(conn Conn, who Who, now time.Time) *member {
-	m := &member{conn: conn, index: -1, origin: r.hub.tag(who.Remote), counts: !who.Viewer && !who.Publisher}
+	m := &member{conn: conn, index: -1, origin: r.hub.tag(who.Remote), counts: !who.Viewer && !who.Publisher, most: maxWelcome}
+	if who.MaxFrame > 0 {
+		m.most = min(m.most, who.MaxFrame)
+	}
 	m.user, m.guest = userOf(who)
 	m.write = who.Grant.Chat || m.user.Role.moderates()
 	m.bucket.fill(r.hub.config.Rate, r.hub.config.Burst, now)

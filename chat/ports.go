@@ -72,8 +72,11 @@ type Rules interface {
 // Media knows the streams of this node.
 type Media interface {
 	// Stream returns a snapshot, and a channel that is closed when there is a
-	// newer one.
+	// newer one. Its viewers are those of all nodes that have the stream, as far
+	// as this one has been told.
 	Stream(name string) (snapshot sluice.Stream, changed <-chan struct{})
+	// ViewersHere is how many of them have their session on this node.
+	ViewersHere(name string) int
 }
 
 // Judge may refuse a text or a writer beyond the rules of the room. Its methods
@@ -106,6 +109,7 @@ type Who struct {
 	Publisher bool   // it is the publisher's own session
 	Viewer    bool   // it is a viewer's session, which the media plane counts
 	Key       string // secret of a guest, by which it is known again; "" for none
+	MaxFrame  int    // the longest frame that the connection takes, in bytes; 0: unlimited
 	// Again returns the grant of another token, for a client that sends it in a
 	// frame of type "auth". It may be nil.
 	Again func(token string) (sluice.Grant, error)

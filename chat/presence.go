@@ -11,13 +11,15 @@ import (
 // word is what a node says of a room: how many watch there, and how the stream
 // is if it is published there.
 type word struct {
-	Viewers int    `json:"v"`
-	State   string `json:"s,omitempty"`
-	Since   int64  `json:"t,omitempty"` // Unix milliseconds
+	Viewers  int    `json:"v"`           // whom the media plane counts, on this node
+	Visitors int    `json:"n"`           // members who came by themselves
+	Audience int    `json:"a,omitempty"` // viewers of all nodes, those without a room too, as it has been told
+	State    string `json:"s,omitempty"`
+	Since    int64  `json:"t,omitempty"` // Unix milliseconds
 }
 
-// here is how many watch on this node: the media plane's viewers, and members
-// who came by themselves.
+// here is how many watch as far as this node knows by itself: the media plane's
+// viewers, and members who came by themselves.
 func (r *room) here() int { return r.media.Viewers + r.visitors }
 
 // look takes the stream's state on this node.
@@ -37,7 +39,7 @@ func (r *room) beat() {
 		return
 	}
 	r.beating = true
-	mine := word{Viewers: r.here()}
+	mine := word{Viewers: r.hub.deps.Media.ViewersHere(r.stream), Visitors: r.visitors, Audience: r.media.Viewers}
 	if r.media.State != sluice.StreamOffline || !r.media.Since.IsZero() {
 		mine.State, mine.Since = string(r.media.State), r.media.Since.UnixMilli()
 	}
@@ -62,15 +64,19 @@ func (r *room) beat() {
 // heard makes the sum of what the nodes say and tells the members of changes.
 func (r *room) heard(words []word, mine word) {
 	r.beating = false
-	viewers := 0
+	viewers, visitors, audience := 0, 0, 0
 	best := word{State: string(sluice.StreamOffline)}
 	for _, w := range words {
 		viewers += max(w.Viewers, 0)
+		visitors += max(w.Visitors, 0)
+		audience = max(audience, w.Audience)
 		if rank(w.State) > rank(best.State) || rank(w.State) == rank(best.State) && w.Since > best.Since {
 			best = w
 		}
 	}
-	if viewers != r.viewers {
+	// A relay is no viewer: nodes count their own. Those of nodes without a room
+	// are known to the node that they pull from.
+	if viewers = max(viewers, audience) + visitors; viewers != r.viewers {
 		r.viewers = viewers
 		r.queue(item{frame: marshal(viewersFrame{"viewers", viewers})})
 	}

@@ -301,12 +301,12 @@ func (r *room) welcome(m *member) []byte {
 		Type: "welcome", User: m.user, Role: m.user.Role, Write: m.write && !(m.guest && r.settings.NoGuests),
 		Slow: r.slow(), History: []json.RawMessage{},
 	}
-	size := 0
+	size := len(marshal(frame))
 	newest := r.history.last(r.hub.config.History)
 	from := len(newest)
-	for from > 0 && size+len(newest[from-1].frame) <= maxWelcome {
+	for from > 0 && size+1+len(newest[from-1].frame) <= m.most {
 		from--
-		size += len(newest[from].frame)
+		size += 1 + len(newest[from].frame)
 	}
 	for _, kept := range newest[from:] {
 		frame.History = append(frame.History, kept.frame)

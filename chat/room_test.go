@@ -153,6 +153,7 @@ func TestModeration(t *testing.T) {
 	if f := bob.hears("deleted", 1); f["id"] != id {
 		t.Errorf("deleted %v", f)
 	}
+	mod.hears("deleted", 1) // each node does it by itself
 	if got := enter(t, a, who("late")).history(); len(got) != 0 {
 		t.Errorf("a deleted message is in the history: %q", got)
 	}
@@ -372,9 +373,10 @@ func TestRedisAway(t *testing.T) {
 
 func TestPresence(t *testing.T) {
 	l, store := newLog(), openCatalog(t)
-	media := newStage()
-	media.set(sluice.StreamLive, 7)
-	a, b := newNode(t, l, store, media, fast()), newNode(t, l, store, newStage(), fast())
+	media, relayed := newStage(), newStage()
+	media.set(sluice.StreamLive, 4, 7) // 3 on the other node
+	relayed.set(sluice.StreamLive, 3, 7)
+	a, b := newNode(t, l, store, media, fast()), newNode(t, l, store, relayed, fast())
 	counted := func(w *chat.Who) { w.Viewer = true }
 	alice, bob := enter(t, a, who("alice", counted)), enter(t, b, who("bob"))
 	last := func(p *person, kind, field string) any {
@@ -389,7 +391,8 @@ func TestPresence(t *testing.T) {
 			return last(p, "viewers", "count") == 8.0 && last(p, "stream", "state") == "live"
 		})
 	}
-	media.set(sluice.StreamPaused, 3)
+	media.set(sluice.StreamPaused, 1, 3) // 1 on a node without a room
+	relayed.set(sluice.StreamPaused, 1, 2)
 	for _, p := range []*person{alice, bob} {
 		eventually(t, "4 viewers, paused", func() bool {
 			return last(p, "viewers", "count") == 4.0 && last(p, "stream", "state") == "paused"

@@ -54,6 +54,20 @@ func TestHasLink(t *testing.T) {
 	}
 }
 
+func TestWordList(t *testing.T) {
+	l := NewWordList([]string{"Spam", "", " bad "})
+	for text, want := range map[string]bool{
+		"hello": true, "spammer": true, "SPAM": false, "so sp\u0430m!": false, "s\u0301pam": false, "a (bad) word": false, "b@d": false, "": true,
+	} {
+		if l.Allow("demo", text) != want {
+			t.Errorf("%q", text)
+		}
+	}
+	if !l.Follows("demo", "alice", false) || l.Follows("demo", "~x", true) {
+		t.Error("who has a name of their own follows")
+	}
+}
+
 func FuzzName(f *testing.F) {
 	for _, s := range []string{"Alice", "\u202eecila", "Аlice", "👨\u200d👩", "e\u0301\u0301\u0301\u0301\u0301", "\xff", "\u1160\u115f", strings.Repeat("ﷺ", 40)} {
 		f.Add(s)

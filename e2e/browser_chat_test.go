@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/sluice-live/sluice/internal/auth"
 	"github.com/sluice-live/sluice/internal/client"
 	"github.com/sluice-live/sluice/internal/client/clips"
+	"github.com/sluice-live/sluice/internal/load"
 )
 
 const devKey, devSecret = "devkey", "a-secret-that-is-long-enough-to-be-one"
@@ -36,14 +38,19 @@ const (
 	chatTexts = "[...document.querySelectorAll('.chat-row[data-id] .chat-text')].map((e) => e.textContent)"
 )
 
-// chatOn opens the watch page of a node in a browser of its own.
-func chatOn(t *testing.T, url string, grant sluice.Grant) *chatting {
-	t.Helper()
+// chatOn opens the watch page of a node in a browser.
+func chatOn(b *tab, url string, grant sluice.Grant) *chatting {
+	b.t.Helper()
 	grant.Watch, grant.Name = true, grant.Identity
-	c := &chatting{newBrowser(t)}
-	c.open(url + "/watch/demo?token=" + token(t, grant))
-	c.until("the chat is connected", chatPanel+"?.dataset.connected === 'true'")
+	c := &chatting{b}
+	c.open(url + "/watch/demo?token=" + token(b.t, grant))
+	c.joined()
 	return c
+}
+
+func (c *chatting) joined() {
+	c.t.Helper()
+	c.until("the chat is connected", chatPanel+"?.dataset.connected === 'true'")
 }
 
 func (c *chatting) says(text string) {
@@ -70,30 +77,34 @@ var attacks string
 
 func TestBrowserChat(t *testing.T) {
 	settings := []string{"auth.mode=token", "auth.keys=" + devKey + ": " + devSecret, "chat.rate=6000", "chat.burst=100"}
+	browsers := [3]*tab{newBrowser(t), newBrowser(t), newBrowser(t)}
 	t.Run("two processes and one Redis", func(t *testing.T) {
 		c := (&cluster{program: buildSluice(t)}).on(t)
 		var flags []string
 		for _, s := range settings {
 			flags = append(flags, "--"+s)
 		}
-		chatTogether(t, c.join(t, "a", flags...).url, c.join(t, "b", flags...).url)
+		chatTogether(t, browsers, c.join(t, "a", flags...).url, c.join(t, "b", flags...).url)
 	})
 	t.Run("embedded Redis", func(t *testing.T) {
 		n := startNode(t, settings...)
-		chatTogether(t, n.URL, n.URL)
+		chatTogether(t, browsers, n.URL, n.URL)
 	})
 }
 
 // chatTogether has two viewers and a moderator on two nodes, the first of which
 // has the stream.
-func chatTogether(t *testing.T, here, there string) {
+func chatTogether(t *testing.T, browsers [3]*tab, here, there string) {
 	publishClip(t, client.PublisherConfig{
 		URL: here + "/whip/demo", Token: token(t, sluice.Grant{Identity: "streamer", Publish: true}), Clip: pattern(t, clips.VP8, false),
 	})
-	alice := chatOn(t, here, sluice.Grant{Identity: "alice"})
-	bob := chatOn(t, there, sluice.Grant{Identity: "bob"})
-	mod := chatOn(t, there, sluice.Grant{Identity: "mod", Moderate: true})
-	alice.until("the data channel carries the chat", chatPanel+".dataset.transport === 'channel'")
+	alice := chatOn(browsers[0], here, sluice.Grant{Identity: "alice"})
+	bob := chatOn(browsers[1], there, sluice.Grant{Identity: "bob"})
+	mod := chatOn(browsers[2], there, sluice.Grant{Identity: "mod", Moderate: true})
+	for _, c := range []*chatting{alice, bob, mod} {
+		c.until("the data channel carries the chat", chatPanel+".dataset.transport === 'channel'")
+	}
+	audienceIs(t, there, 4) // and who asks
 
 	alice.says("hello")
 	for _, c := range []*chatting{alice, bob, mod} {
@@ -118,8 +129,9 @@ func chatTogether(t *testing.T, here, there string) {
 		for _, c := range []*chatting{alice, bob, mod} {
 			c.until("the message is gone", "!"+chatTexts+".includes('hi alice')")
 		}
-		late := chatOn(t, here, sluice.Grant{Identity: "late"})
-		late.until("the history", chatTexts+".includes('hello') && !"+chatTexts+".includes('hi alice')")
+		alice.open(here + "/watch/demo") // the token is kept
+		alice.joined()
+		alice.until("the history", chatTexts+".includes('hello') && !"+chatTexts+".includes('hi alice')")
 	})
 	t.Run("ban", func(t *testing.T) {
 		bob.says("bad words")
@@ -147,6 +159,34 @@ func chatTogether(t *testing.T, here, there string) {
 	t.Run("accessibility", func(t *testing.T) { accessible(mod.tab) })
 }
 
+// audienceIs joins a chat by WebSocket and waits until it is told so many viewers.
+func audienceIs(t *testing.T, url string, want int) {
+	t.Helper()
+	var told atomic.Int64
+	conn, err := load.DialChat(t.Context(), url+"/chat/demo", token(t, sluice.Grant{Identity: "observer", Watch: true}), func(frame []byte) {
+		if frame[0] != '[' {
+			frame = slices.Concat([]byte("["), frame, []byte("]"))
+		}
+		var all []struct {
+			Type  string
+			Count int64
+		}
+		if json.Unmarshal(frame, &all) != nil {
+			return
+		}
+		for _, f := range all {
+			if f.Type == "viewers" {
+				told.Store(f.Count)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }() // the node may have ended it
+	poll(t, pageTimeout, 50*time.Millisecond, fmt.Sprint(want, " viewers"), func() bool { return told.Load() == int64(want) })
+}
+
 // chatAttacks types what attackers do: no script runs, no element appears.
 func chatAttacks(t *testing.T, from, to *chatting) {
 	lines := strings.Split(strings.TrimSpace(attacks), "\n")
@@ -154,10 +194,10 @@ func chatAttacks(t *testing.T, from, to *chatting) {
 	for _, c := range []*chatting{from, to} {
 		c.exec("window.alert = () => { window.attacked = true; }")
 	}
-	for i, line := range lines {
+	for _, line := range lines {
 		from.says(line)
-		to.until(fmt.Sprint("attack ", i, " shows as text"), chatTexts+".at(-1) === "+quote(t, line))
 	}
+	to.until("all attacks show as text", fmt.Sprintf("%s.slice(-%d).join('\\n') === %s", chatTexts, len(lines), quote(t, strings.Join(lines, "\n"))))
 	after := eval[int](to.tab, "document.querySelectorAll('*').length - document.querySelectorAll('.chat-row, .chat-row *').length")
 	foreign := eval[int](to.tab, "document.querySelectorAll('.chat-text *').length")
 	for _, c := range []*chatting{from, to} {

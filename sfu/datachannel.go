@@ -65,6 +65,12 @@ func (c *Channel) Owner() ChannelOwner { return c.owner }
 // Protocol is the subprotocol that the peer has named.
 func (c *Channel) Protocol() string { return c.dc.Protocol() }
 
+// MaxFrame is the longest frame that the peer takes, in bytes: what its SDP says
+// (RFC 8841 section 6).
+func (c *Channel) MaxFrame() int {
+	return int(c.dc.Transport().GetCapabilities().MaxMessageSize)
+}
+
 // Receive waits for the next frame, which is valid until the next call. After
 // ErrFrameTooLong, for a frame that was skipped, it goes on; other errors are the
 // end of the channel.
@@ -82,7 +88,8 @@ func (c *Channel) Receive() ([]byte, error) {
 	return c.buffer[:n], nil
 }
 
-// Send sends a text frame without waiting. ErrSlow: too much is waiting already.
+// Send sends a text frame without waiting. ErrSlow: too much is waiting already;
+// other errors: the channel has ended, or the frame is longer than MaxFrame.
 func (c *Channel) Send(frame []byte) error {
 	if c.dc.BufferedAmount()+uint64(len(frame)) > channelQueue {
 		return ErrSlow

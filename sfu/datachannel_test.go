@@ -76,7 +76,10 @@ func openTalk(t *testing.T, s *SFU, label string, options *webrtc.DataChannelIni
 	if !strings.Contains(v.Answer(), "m=application 9 ") {
 		t.Errorf("the data section is not accepted:\n%s", v.Answer())
 	}
-	setAnswer(t, k.pc, v.Answer())
+	if !strings.Contains(v.Answer(), "a=max-message-size:16384\r\n") {
+		t.Errorf("the answer does not say how long messages may be:\n%s", v.Answer())
+	}
+	setAnswer(t, k.pc, strings.Replace(v.Answer(), "a=max-message-size:16384", "a=max-message-size:1000000", 1)) // it does not care
 	return k, dc
 }
 
@@ -239,4 +242,41 @@ func TestNoChat(t *testing.T) {
 	s := newChatSFU(t, nil)
 	_, dc := openTalk(t, s, ChatLabel, nil)
 	eventually(t, "closed channel", state(dc, webrtc.DataChannelStateClosed))
+}
+
+// TestPeerBreaksTheMessageSize sends more than the answer allows: up to the window
+// it is skipped; what never fits into it holds up nobody but its sender's chat.
+func TestPeerBreaksTheMessageSize(t *testing.T) {
+	e := &echo{}
+	most := make(chan int, 2)
+	s := newChatSFU(t, func(c *Channel) {
+		most <- c.MaxFrame()
+		e.serve(c)
+	})
+	k, dc := openTalk(t, s, ChatLabel, nil)
+	eventually(t, "open channel", state(dc, webrtc.DataChannelStateOpen))
+	if got := <-most; got != 1<<30-1 { // what Pion offers
+		t.Errorf("the peer takes %d bytes", got)
+	}
+	for _, size := range []int{channelFrame + 1, sctpMessage, 3 * sctpMessage} {
+		if err := dc.SendText(strings.Repeat("x", size)); err != nil {
+			t.Fatal(err)
+		}
+		k.hears(t, "re: too long")
+	}
+	if err := dc.SendText(strings.Repeat("x", 4*sctpWindow)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a full window", func() bool { return dc.BufferedAmount() <= 3*sctpWindow })
+	other, ch := openTalk(t, s, ChatLabel, nil)
+	eventually(t, "open channel", state(ch, webrtc.DataChannelStateOpen))
+	if err := ch.SendText("hello"); err != nil {
+		t.Fatal(err)
+	}
+	other.hears(t, "re: hello")
+	if k.pc.ConnectionState() != webrtc.PeerConnectionStateConnected {
+		t.Errorf("the session is %s", k.pc.ConnectionState())
+	}
+	other.viewer.Close("test")
+	k.viewer.Close("test")
 }

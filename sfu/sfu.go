@@ -242,6 +242,19 @@ func errOffline() error {
 	return &sluice.Error{Code: sluice.CodeStreamOffline, Detail: "nobody publishes this stream", RetryAfter: 2 * time.Second}
 }
 
+// ViewersHere is how many viewers of a stream have their session on this node.
+// Those of nodes that pull it from here are not among them.
+func (s *SFU) ViewersHere(name string) int {
+	st := s.stream(name, false)
+	if st == nil {
+		return 0
+	}
+	defer s.unuse(st)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return len(st.viewers)
+}
+
 // Stream returns a snapshot of a stream and a channel that is closed when a
 // newer one exists. For a stream that this node does not have the
 // channel is closed when any stream appears.

@@ -39,6 +39,10 @@ type API struct {
 	Version string    // of the server, for the OpenAPI document
 	Cluster *Registry // nil: nothing is said of nodes
 
+	// Documents are OpenAPI documents whose paths and components are added to
+	// this one: routes of the node that are not served here.
+	Documents [][]byte
+
 	// Avoid notes that a node cannot be reached from an address, and returns the
 	// WHEP endpoint of another one that has room, "" for none. It may be nil.
 	Avoid func(ctx context.Context, from netip.Addr, node sluice.Node, stream string) string
@@ -80,6 +84,9 @@ func (a API) Routes(engine *gin.Engine) error {
 	delete(schemas, "ErrorDetail")
 	schemas["Stream"].Properties["layers"].Nullable = false // see withoutNull
 	document, err := json.Marshal(api.OpenAPI())
+	if err == nil {
+		document, err = joinDocuments(document, a.Documents)
+	}
 	if err != nil {
 		return fmt.Errorf("openapi document: %w", err)
 	}

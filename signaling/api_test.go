@@ -229,6 +229,27 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
+func TestOpenAPIOfOthers(t *testing.T) {
+	more := []byte(`{"paths":{"/more":{"get":{}}},"components":{"schemas":{"More":{}},"parameters":{"M":{}}}}`)
+	a := signaling.API{Streams: testStation(), Auth: testTokens(), Documents: [][]byte{more}}
+	engine := gin.New()
+	if err := a.Routes(engine); err != nil {
+		t.Fatal(err)
+	}
+	w := ask(engine, "/api/v1/openapi.json", "")
+	for _, part := range []string{`"/more":{"get":{}}`, `"/api/v1/streams":`, `"More":{}`, `"Stream":`, `"M":{}`, `"bearer":`, `"openapi":"3.1.0"`} {
+		if !strings.Contains(w.Body.String(), part) {
+			t.Errorf("%s is missing", part)
+		}
+	}
+	for _, bad := range []string{"{", `{"paths":{"/api/v1/streams":{}}}`, `{"components":{"schemas":{"Stream":{}}}}`} {
+		a.Documents = [][]byte{[]byte(bad)}
+		if err := a.Routes(gin.New()); err == nil {
+			t.Errorf("%s is taken", bad)
+		}
+	}
+}
+
 func FuzzAPI(f *testing.F) {
 	f.Add("streams", "Bearer all")
 	f.Add("streams/demo/viewers?limit=1&cursor=djE", "Bearer publish")

@@ -159,7 +159,7 @@ func TestH23OverloadIs503(t *testing.T) {
 }
 
 func TestH24H26Links(t *testing.T) {
-	s := serve(t, whep.Config{Config: wish.Config{
+	s := serve(t, whep.Config{Chat: "/chat", Config: wish.Config{
 		PublicURL: "https://live.example.com",
 		ICEServers: func(sluice.Grant) []wish.ICEServer {
 			return []wish.ICEServer{{URLs: []string{"turn:t.example?transport=tcp"}, Username: "u", Credential: "c"}}
@@ -175,7 +175,10 @@ func TestH24H26Links(t *testing.T) {
 	for _, l := range links {
 		byRel[l.Rel] = l
 	}
-	if len(links) != 3 || byRel["ice-server"].URL != "turn:t.example?transport=tcp" ||
+	if chat := byRel[whep.RelChat]; chat.URL != "https://live.example.com/chat/demo" || len(chat.Params) != 1 || chat.Params[0].Value != "chat" {
+		t.Errorf("%+v", chat)
+	}
+	if len(links) != 4 || byRel["ice-server"].URL != "turn:t.example?transport=tcp" ||
 		byRel[whep.RelEvents].URL != session+"/sse" || byRel[whep.RelLayer].URL != session+"/layer" {
 		t.Errorf("%+v", links)
 	}

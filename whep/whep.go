@@ -25,6 +25,9 @@ const (
 	// RelBackup is of our own: an endpoint for the same stream, for when this
 	// server no longer answers.
 	RelBackup = "urn:sluice:whep:ext:backup-endpoint"
+	// RelChat is of our own: the stream's chat as a WebSocket. The parameter
+	// label names the data channel that carries it in the session.
+	RelChat = "urn:sluice:whep:ext:chat"
 )
 
 // Viewer is a session that receives a stream.
@@ -62,6 +65,7 @@ type Config struct {
 	Periodic      time.Duration   // least time between viewercount events, and between layers events when only bitrates changed; 0: 5 s
 	Coalesce      time.Duration   // least time between looks at a changing stream; 0: 200 ms
 	EventStreams  int             // of one session, where a further one ends the oldest; 0: 4
+	Chat          string          // path below which the streams' chats are; "": there are none
 	Backups       func() []string // origins of other servers that have the same streams, for one session; nil: none
 	ReconnectWait time.Duration   // that a player is told to wait before it asks for an event stream again; 0: 2 s
 }
@@ -123,10 +127,14 @@ func (h *Handler) links(sessionURL string) []wish.Link {
 		{URL: sessionURL + "/sse", Rel: RelEvents, Params: []wish.Param{{Name: "events", Value: strings.Join(advertised(), ",")}}},
 		{URL: sessionURL + "/layer", Rel: RelLayer},
 	}
+	stream := path.Base(path.Dir(sessionURL))
+	if h.config.Chat != "" {
+		root := sessionURL[:strings.LastIndex(sessionURL, Base+"/"+stream)]
+		links = append(links, wish.Link{URL: root + h.config.Chat + "/" + stream, Rel: RelChat, Params: []wish.Param{{Name: "label", Value: "chat"}}})
+	}
 	if h.config.Backups == nil {
 		return links
 	}
-	stream := path.Base(path.Dir(sessionURL))
 	for _, origin := range h.config.Backups() {
 		links = append(links, wish.Link{URL: strings.TrimSuffix(origin, "/") + Base + "/" + stream, Rel: RelBackup})
 	}

@@ -115,6 +115,7 @@ func (n *Node) talk(c *sfu.Channel) {
 	err := n.chat.Serve(channel{c}, chat.Who{
 		Stream: owner.Stream, Grant: owner.Grant, Remote: owner.Remote,
 		Publisher: owner.Publisher, Viewer: !owner.Publisher, Key: chat.GuestKey(c.Protocol()),
+		MaxFrame: c.MaxFrame(),
 	})
 	if err != nil {
 		n.log.Debug("a data channel is refused by the chat", "stream", owner.Stream, "err", err)
@@ -126,6 +127,22 @@ func (n *Node) chatRoutes(engine *gin.Engine, limiter *wish.Limiter) {
 	if n.chat != nil {
 		chat.NewHandler(n.chat, n.auth, limiter, n.catalog).Routes(engine)
 	}
+}
+
+// chatBase is the path of the chats, "" when there are none.
+func (n *Node) chatBase() string {
+	if n.chat == nil {
+		return ""
+	}
+	return chat.Base
+}
+
+// chatDocument describes these routes, for the OpenAPI document.
+func (n *Node) chatDocument() [][]byte {
+	if n.chat == nil {
+		return nil
+	}
+	return [][]byte{chat.OpenAPI()}
 }
 
 // exportChat registers the chat's numbers.

@@ -83,6 +83,9 @@ func TestChatOutlivesTheNode(t *testing.T) {
 	if f := bob.hears("message"); f["ref"] != "c1" {
 		t.Errorf("message %v", f)
 	}
+	if _, document := fetch(t, "GET", first.URL()+"/api/v1/openapi.json", nil); !strings.Contains(document, `"/api/v1/streams/{stream}/chat":`) {
+		t.Error("the OpenAPI document has no chat")
+	}
 	mod.send(`{"type":"ban","user":"bob","seconds":600}`)
 	bob.hears("banned")
 	_, metrics := fetch(t, "GET", first.OpsURL()+"/metrics", nil)

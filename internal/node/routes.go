@@ -34,7 +34,7 @@ func (n *Node) listen() error {
 	if err != nil {
 		return err
 	}
-	n.whep, err = whep.New(whep.Deps{Media: egress{n}, Auth: n.auth, Limiter: limiter, Log: n.log}, whep.Config{Config: shared, Backups: n.backups})
+	n.whep, err = whep.New(whep.Deps{Media: egress{n}, Auth: n.auth, Limiter: limiter, Log: n.log}, whep.Config{Config: shared, Chat: n.chatBase(), Backups: n.backups})
 	if err != nil {
 		return err
 	}
@@ -82,5 +82,6 @@ func (n *Node) routes(engine *gin.Engine, limiter *wish.Limiter) error {
 	refused := func(r *http.Request, cause error) error { return limiter.Refuse(wish.Remote(r), cause) }
 	return signaling.API{
 		Streams: n.media, Auth: n.auth, Refused: refused, Version: version, Cluster: n.cluster.registry, Avoid: n.avoid,
+		Documents: n.chatDocument(),
 	}.Routes(engine)
 }
