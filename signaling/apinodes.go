@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/gin-gonic/gin"
 
 	"github.com/sluice-live/sluice"
 )
@@ -75,7 +76,23 @@ func (a API) nodeRoutes(api huma.API) {
 	register(api, "get-stream-nodes", "/streams/{stream}/nodes", "Where a stream is: its origin, and nodes that relay it", a.getPlaces)
 	registerAs(api, http.MethodPost, "drain-node", "/nodes/{id}/drain", "Make a node give up what it has", a.drainNode)
 	registerAs(api, http.MethodPost, "undrain-node", "/nodes/{id}/undrain", "Make a node take new sessions again", a.undrainNode)
-	registerAs(api, http.MethodPost, "report-unreachable", "/nodes/unreachable", "Say that a node cannot be reached, and ask for another", a.reportUnreachable)
+	registerAs(api, http.MethodPost, reportID, reportPath, "Say that a node cannot be reached, and ask for another", a.reportUnreachable)
+}
+
+// Reports of players come from pages that the lost node has served, so from
+// another origin.
+const (
+	reportID   = "report-unreachable"
+	reportPath = "/nodes/unreachable"
+)
+
+// allowReports answers the question of browsers whether they may send one.
+func allowReports(c *gin.Context) {
+	c.Header("Access-Control-Allow-Origin", "*")
+	c.Header("Access-Control-Allow-Methods", http.MethodPost)
+	c.Header("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	c.Header("Access-Control-Max-Age", "86400")
+	c.Status(http.StatusNoContent)
 }
 
 func mayOperate(ctx context.Context) error {

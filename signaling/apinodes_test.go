@@ -66,6 +66,7 @@ func TestNodesAPI(t *testing.T) {
 		{"report of another site", "POST", "nodes/unreachable", "watch", "application/json", `{"url":"https://b.example.org/","stream":"demo"}`, 404, "not-found"},
 		{"report for another stream", "POST", "nodes/unreachable", "watch", "application/json", `{"url":"https://b.example","stream":"other"}`, 403, "forbidden"},
 		{"report without a stream", "POST", "nodes/unreachable", "watch", "application/json", `{}`, 400, "invalid"},
+		{"may report from another page", "OPTIONS", "nodes/unreachable", "", "", "", 204, ""},
 		{"too much", "POST", "nodes/unreachable", "watch", "application/json", strings.Repeat(" ", 5000), 413, ""},
 	}
 	for _, tt := range tests {
@@ -79,6 +80,9 @@ func TestNodesAPI(t *testing.T) {
 			engine.ServeHTTP(w, r)
 			if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.want) {
 				t.Errorf("%d %s, want %d with %s", w.Code, w.Body, tt.status, tt.want)
+			}
+			if open := w.Header().Get("Access-Control-Allow-Origin") == "*"; open != (tt.path == "nodes/unreachable") {
+				t.Errorf("pages of other origins may read it: %v", open)
 			}
 			if w.Code >= 400 && tt.want != "" {
 				var p problem.Problem
