@@ -3,8 +3,9 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
-	"slices"
+	"os"
 	"testing"
 	"time"
 
@@ -24,7 +25,6 @@ const (
 	hasPast   = "!" + inside + ".querySelector('.timeline').hidden"
 	seekBar   = inside + ".querySelector('.seek')"
 	hlsHeight = element + ".sides.hls.videoHeight"
-	steady    = "Math.abs(" + element + ".sides.hls.playbackRate - 1) < 0.05" // neither catching up nor short of media
 )
 
 // gaps keeps the longest time without a new picture on the side that is shown,
@@ -51,21 +51,38 @@ window.gaps = {worst: 0, back: 0, black: 0, swaps: [], last: performance.now(), 
   }
 })();`
 
-// clockOffset is how far the clock in the picture is from the capture time that
-// the player gives it, in milliseconds: the same on both sides when they share a
-// timeline.
-const clockOffset = `(async () => {
+// timing is what pictures with a clock say of the side that is shown: how old they
+// are, and how far their clock is from the capture time that the player gives
+// them, in milliseconds: the same on both sides when they share a timeline.
+type timing struct {
+	Latencies []float64
+	Offset    float64
+}
+
+func (s timing) at(q float64) float64 { return s.Latencies[int(q*float64(len(s.Latencies)-1))] }
+
+// readTiming reads three seconds of pictures.
+func readTiming(b *tab) timing {
+	b.t.Helper()
+	s := eval[timing](b, `(async () => {
   const player = document.querySelector('live-player');
-  const out = [];
-  for (let i = 0; i < 60; i++) {
+  const Latencies = [], offsets = [];
+  for (let i = 0; i < 90; i++) {
     const sample = await player.readClock().catch(() => null);
-    if (sample) out.push(sample.time - player.sides.director.capture);
+    if (sample) Latencies.push(sample.latency);
+    if (sample) offsets.push(sample.time - player.sides.director.capture);
   }
-  return out.sort((a, b) => a - b)[Math.floor(out.length / 2)];
-})()`
+  const sort = (all) => all.sort((a, b) => a - b);
+  return {Latencies: sort(Latencies), Offset: sort(offsets)[Math.floor(offsets.length / 2)] ?? 0};
+})()`)
+	if len(s.Latencies) < 30 {
+		b.t.Fatalf("only %d of 90 frames could be read", len(s.Latencies))
+	}
+	return s
+}
 
 type gapReport struct {
-	Worst, Back float64 // ms
+	Worst, Back float64 // ms; of times without a new picture, and of steps back in capture time
 	Black       int
 	Swaps       []string
 }
@@ -78,10 +95,13 @@ func readGaps(b *tab) gapReport {
 // TestBrowserFallsBack blocks UDP to a viewer in the middle of a show and frees
 // it again: the picture goes on by LL-HLS and returns to WebRTC. It prints the
 // freeze of each change and the latency of LL-HLS, read from a clock in the
-// picture.
+// picture. HLS_PART sets the length of parts.
 func TestBrowserFallsBack(t *testing.T) {
-	wire := openWire(t, netwire.Settings{Delay: 5 * time.Millisecond})
-	n := nodeOn(t, wire, "record.part=200ms", "media.tcp=false")
+	part := cmp.Or(os.Getenv("HLS_PART"), "200ms")
+	free := netwire.Settings{Delay: 5 * time.Millisecond}
+	blocked := netwire.Settings{Delay: 5 * time.Millisecond, NoUDP: true}
+	wire := openWire(t, free)
+	n := nodeOn(t, wire, "record.part="+part, "media.tcp=false")
 	camera := newBrowser(t, chromedp.Flag("unsafely-treat-insecure-origin-as-secure", n.URL))
 	publishClock(camera, n)
 	b := farBrowser(t, wire)
@@ -89,76 +109,75 @@ func TestBrowserFallsBack(t *testing.T) {
 	b.until("WebRTC plays", state+" === 'live' && "+decoded+" > 90")
 	b.until("there is a past", hasPast+" && "+capture+" > 0")
 	b.exec(gaps)
-	grows(b, "pictures before", decoded)
-	direct := eval[[]float64](b, sampleClock)
-	directOffset := eval[float64](b, clockOffset)
+	direct := readTiming(b)
 	before := readGaps(b)
 
-	wire.Set(netwire.Settings{Delay: 5 * time.Millisecond, NoUDP: true})
-	b.until("LL-HLS stands in", playsHLS+" && "+mode+" === 'fallback'")
-	b.until("it goes on", element+".video.currentTime > 0 && performance.now() - window.gaps.last < 300")
-	out := readGaps(b)
-	b.until("it is at the live edge", steady+" && "+liveTime+" > 0")
-	latencies := eval[[]float64](b, sampleClock)
-	hlsOffset := eval[float64](b, clockOffset)
-	away := readGaps(b)
-
-	wire.Set(netwire.Settings{Delay: 5 * time.Millisecond})
-	b.until("WebRTC is back", "!"+playsHLS+" && "+mode+" === 'live'")
-	grows(b, "pictures after", decoded)
-	back := readGaps(b)
-
-	slices.Sort(latencies)
-	slices.Sort(direct)
-	if len(latencies) < 60 || len(direct) < 60 {
-		t.Fatalf("only %d and %d of 240 frames could be read", len(latencies), len(direct))
-	}
-	at := func(q float64) float64 { return latencies[int(q*float64(len(latencies)-1))] }
-	t.Logf("longest time without a picture: %.0f ms before, %.0f ms when UDP was blocked, %.0f ms by LL-HLS, %.0f ms when it was freed", before.Worst, out.Worst, away.Worst, back.Worst)
-	t.Logf("LL-HLS with 200 ms parts: glass to glass p50 %.0f ms, p95 %.0f ms; WebRTC at that time: p50 %.0f ms", at(0.5), at(0.95), direct[len(direct)/2])
-	t.Logf("steps back: %.0f ms and %.0f ms; changes: %v", out.Back, back.Back, back.Swaps)
-	t.Logf("clock in the picture less capture time: %.0f ms by WebRTC, %.0f ms by LL-HLS", directOffset, hlsOffset)
-	if off := hlsOffset - directOffset; off > 1000 || off < -1000 {
-		t.Errorf("the two sides are %.0f ms apart on one timeline", off)
-	}
-	if out.Worst > 3000 || back.Worst > 3000 { // the target is 500 ms on a machine that does nothing else
-		t.Errorf("the picture froze for %.0f ms and %.0f ms", out.Worst, back.Worst)
-	}
-	if out.Back > 200 || back.Back > 200 {
-		t.Errorf("the picture jumped back by %.0f ms and %.0f ms", out.Back, back.Back)
-	}
-	if out.Black+away.Black+back.Black > 0 {
-		t.Error("a black picture was shown")
-	}
-	if p50 := at(0.5); p50 > 4000 { // the target is 1 s
-		t.Errorf("LL-HLS is %.0f ms behind", p50)
-	}
+	t.Run("blocked and freed", func(t *testing.T) {
+		b := b.in(t)
+		wire.Set(blocked)
+		b.until("LL-HLS stands in", playsHLS+" && "+mode+" === 'fallback'")
+		b.until("it goes on", element+".video.currentTime > 0 && performance.now() - window.gaps.last < 300")
+		out := readGaps(b)
+		b.until("it is at the live edge", element+".sides.rewind.latency < 2 && "+liveTime+" > 0")
+		recorded := readTiming(b)
+		away := readGaps(b)
+		wire.Set(free)
+		b.until("WebRTC is back", "!"+playsHLS+" && "+mode+" === 'live'")
+		grows(b, "pictures after", decoded)
+		back := readGaps(b)
+		t.Logf("longest time without a picture: %.0f ms before, %.0f ms when UDP was blocked, %.0f ms by LL-HLS, %.0f ms when it was freed", before.Worst, out.Worst, away.Worst, back.Worst)
+		t.Logf("glass to glass by LL-HLS with parts of %s p50 %.0f ms, p95 %.0f ms, by WebRTC p50 %.0f ms", part, recorded.at(0.5), recorded.at(0.95), direct.at(0.5))
+		t.Logf("clock in the picture less capture time: %.0f ms by WebRTC, %.0f ms by LL-HLS", direct.Offset, recorded.Offset)
+		if off := recorded.Offset - direct.Offset; off > 1000 || off < -1000 {
+			t.Errorf("the two sides are %.0f ms apart on one timeline", off)
+		}
+		out.check(t)
+		back.check(t)
+		if away.Black > 0 || away.Back > 200 {
+			t.Errorf("by LL-HLS: %+v", away)
+		}
+	})
+	t.Run("again and again", func(t *testing.T) {
+		b := b.in(t)
+		for range 3 {
+			wire.Set(blocked)
+			b.until("pictures stop, or LL-HLS stands in", playsHLS+" || performance.now() - window.gaps.last > 200")
+			wire.Set(free)
+			from := eval[float64](b, decoded)
+			b.until("packets come", fmt.Sprintf("%s > %f", decoded, from))
+		}
+		b.until("WebRTC is back", "!"+playsHLS+" && "+mode+" === 'live'")
+		grows(b, "pictures after", decoded)
+		r := readGaps(b)
+		t.Logf("longest time without a picture: %.0f ms; greatest step back %.0f ms; changes: %v", r.Worst, r.Back, r.Swaps)
+		r.check(t)
+	})
+	t.Run("never connected", func(t *testing.T) {
+		b := b.in(t)
+		wire.Set(blocked)
+		b.open(n.URL + "/watch/clock")
+		b.until("LL-HLS stands in", playsHLS+" && "+mode+" === 'fallback'")
+		b.until("it is at the live edge", element+".sides.hls.currentTime > 3 && "+element+".sides.rewind.latency < 2")
+		s := readTiming(b)
+		t.Logf("glass to glass by LL-HLS with parts of %s: p50 %.0f ms, p95 %.0f ms", part, s.at(0.5), s.at(0.95))
+		if s.at(0.5) > 5000 { // the target is 1 s with parts of 200 ms, 2 s with 500 ms
+			t.Errorf("LL-HLS is %.0f ms behind", s.at(0.5))
+		}
+	})
 }
 
-// TestBrowserRecordedLatency measures glass to glass where only LL-HLS reaches the
-// viewer, by a clock in the picture. It prints the figures; the machine may be busy.
-func TestBrowserRecordedLatency(t *testing.T) {
-	for part, target := range map[string]float64{"200ms": 1000, "500ms": 2000} {
-		t.Run(part, func(t *testing.T) {
-			wire := openWire(t, netwire.Settings{Delay: 5 * time.Millisecond, NoUDP: true})
-			n := nodeOn(t, wire, "record.part="+part, "media.tcp=false")
-			camera := newBrowser(t, chromedp.Flag("unsafely-treat-insecure-origin-as-secure", n.URL))
-			publishClock(camera, n)
-			b := farBrowser(t, wire)
-			b.open(n.URL + "/watch/clock")
-			b.until("LL-HLS stands in", playsHLS+" && "+mode+" === 'fallback'")
-			b.until("it is at the live edge", element+".sides.hls.currentTime > 3 && "+steady)
-			samples := eval[[]float64](b, sampleClock)
-			if len(samples) < 60 {
-				t.Fatalf("only %d of 240 frames could be read", len(samples))
-			}
-			slices.Sort(samples)
-			at := func(q float64) float64 { return samples[int(q*float64(len(samples)-1))] }
-			t.Logf("LL-HLS with parts of %s: glass to glass p50 %.0f ms, p95 %.0f ms (target: under %.0f ms)", part, at(0.5), at(0.95), target)
-			if at(0.5) > target+3000 {
-				t.Errorf("LL-HLS with parts of %s is %.0f ms behind", part, at(0.5))
-			}
-		})
+// check holds what must be so however busy the machine is; the target for a freeze
+// is 500 ms.
+func (r gapReport) check(t *testing.T) {
+	t.Helper()
+	if r.Worst > 3000 {
+		t.Errorf("the picture froze for %.0f ms", r.Worst)
+	}
+	if r.Back > 200 {
+		t.Errorf("the picture jumped back by %.0f ms", r.Back)
+	}
+	if r.Black > 0 {
+		t.Error("a black picture was shown")
 	}
 }
 
@@ -176,7 +195,10 @@ func publishClock(camera *tab, n *running) {
 // H.264 of an encoder that sends a keyframe each two seconds.
 func TestBrowserRewinds(t *testing.T) {
 	n := startNode(t, "record.part=200ms")
-	publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: pattern(t, clips.H264, false)})
+	publish := func() *client.Publisher {
+		return publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: pattern(t, clips.H264, false)})
+	}
+	first := publish()
 	n.live(t, "demo", 1)
 	say := said(t, n)
 	say("first words")
@@ -215,6 +237,10 @@ func TestBrowserRewinds(t *testing.T) {
 		b.until("j goes back", fmt.Sprintf("%s < %f", capture, from-3000))
 		b.do(chromedp.KeyEvent("k"))
 		b.until("k plays on", "!"+element+".sides.hls.paused")
+		b.do(chromedp.KeyEvent("<"))
+		b.until("< plays slower", element+".sides.hls.playbackRate === 0.75")
+		b.do(chromedp.KeyEvent(">"))
+		b.until("> plays faster", element+".sides.hls.playbackRate === 1")
 	})
 	t.Run("live", func(t *testing.T) {
 		b.exec(inside + ".querySelector('.go-live-now').click()")
@@ -227,30 +253,23 @@ func TestBrowserRewinds(t *testing.T) {
 	} else {
 		t.Logf("longest time without a picture, seeking included: %.0f ms", report.Worst)
 	}
+	t.Run("catches up", func(t *testing.T) { catchesUp(b.in(t), first, publish) })
 	t.Run("chat of a recording", func(t *testing.T) {
 		chatOfARecording(chat, n.URL+"/watch/demo?recording="+eval[string](b, element+".sides.rewind.recording"))
 	})
 }
 
-// TestBrowserCatchesUp leaves a viewer without a publisher for a while, and then
-// lets it choose: what it missed, or live.
-func TestBrowserCatchesUp(t *testing.T) {
-	n := startNode(t, "record.part=200ms")
-	publish := func() *client.Publisher {
-		return publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: pattern(t, clips.H264, false)})
-	}
-	first := publish()
-	n.live(t, "demo", 1)
-	b := newBrowser(t)
-	b.open(n.URL + "/watch/demo")
-	b.until("WebRTC plays", state+" === 'live' && "+decoded+" > 30")
-	b.until("there is a past", hasPast+" && "+capture+" > 0")
+// catchesUp leaves the viewer without a publisher for a while, and then lets it
+// choose: what it missed, or live.
+func catchesUp(b *tab, first *client.Publisher, publish func() *client.Publisher) {
+	t := b.t
+	t.Helper()
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
 	b.until("the card says since when", state+" === 'paused' && !"+inside+".querySelector('.panel-timer').hidden")
 	left := eval[float64](b, element+".sides.director.capture")
-	b.until("six seconds have passed", fmt.Sprintf("Date.now() - %f > 7000", left))
+	b.until("six seconds have passed", fmt.Sprintf("Date.now() - %f > 6500", left))
 	publish()
 	b.until("the viewer is asked", "!"+inside+".querySelector('.return-card').hidden && "+state+" === 'live'")
 	accessible(b)

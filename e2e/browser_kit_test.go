@@ -80,6 +80,9 @@ func (b *tab) watchConsole() {
 	})
 }
 
+// in is the same tab for a part of its test.
+func (b *tab) in(t testing.TB) *tab { return &tab{t: t, ctx: b.ctx} }
+
 func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	if err := chromedp.Do(b.ctx, steps...); err != nil {

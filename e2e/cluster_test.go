@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"sync"
@@ -303,6 +304,15 @@ func testEdgeKilled(t *testing.T, built *cluster) {
 	for _, v := range all {
 		within(t, 5*time.Second, "pictures", func() bool { return !v.keyAfter(time.Time{}).IsZero() })
 	}
+	browser := newBrowser(t)
+	browser.open(c.url + "/watch/demo")
+	browser.until("the picture plays", state+" === 'live' && "+decoded+" > 30")
+	browser.exec(gaps + `const send = window.fetch;
+		window.fetch = async (url, ...more) => {
+			const answer = await send(url, ...more);
+			if (String(url).endsWith('/api/v1/nodes/unreachable')) window.reported = answer.status;
+			return answer;
+		};`)
 	killed := time.Now()
 	c.kill(t)
 	var back []time.Duration
@@ -311,7 +321,12 @@ func testEdgeKilled(t *testing.T, built *cluster) {
 		back = append(back, v.keyAfter(killed.Add(100*time.Millisecond)).Sub(killed))
 	}
 	t.Logf("pictures at another node after the kill: %s", quantiles(back))
-	a.until(t, 5*time.Second, "all are counted again", "demo", func(s sluice.Stream) bool { return s.Viewers == viewers })
+	browser.until("the page goes on at another node", fmt.Sprintf("%s && !%s.startsWith('%s') && performance.now() - window.gaps.last < 300", session, session, c.url))
+	report := readGaps(browser)
+	t.Logf("longest time without a picture in a browser: %.0f ms", report.Worst)
+	report.check(t)
+	browser.until("it says which node is gone", "window.reported === 200")
+	a.until(t, 5*time.Second, "all are counted again", "demo", func(s sluice.Stream) bool { return s.Viewers == viewers+1 })
 }
 
 // testOneOrigin has two publishers race for one name.

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	_ "embed"
+	"strconv"
 	"testing"
 	"time"
 
@@ -95,8 +96,23 @@ func TestScalableLayers(t *testing.T) {
 			if frozen := after.Frozen - before.Frozen; frozen > 2 {
 				t.Errorf("frozen for %.1f s", frozen)
 			}
+			if tt.descriptor {
+				pageTakesLayers(b, n, tt.low, tt.width)
+			}
 		})
 	}
+}
+
+// pageTakesLayers watches by the page, whose menu lists the spatial layers.
+func pageTakesLayers(b *tab, n *running, low, whole int) {
+	b.t.Helper()
+	page := openTab(b.t, b.ctx)
+	page.open(n.URL + "/watch/demo")
+	const width = element + ".video.videoWidth"
+	page.until("the page shows the whole picture", state+" === 'live' && "+decoded+" > 30 && "+width+" === "+strconv.Itoa(whole))
+	page.exec(element + ".selectQuality('/0')")
+	page.until("the page shows the lowest layer", width+" === "+strconv.Itoa(low))
+	grows(page, "it goes on", decoded)
 }
 
 func countRIDs(encodings string) (n int) {

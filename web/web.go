@@ -23,7 +23,8 @@ const (
 )
 
 // Policies against injected content. Players may be framed by anyone, pages
-// that hold a camera or a token by nobody.
+// that hold a camera or a token by nobody. Players go on at other nodes, which
+// serve plain HTTP where this one does; browsers keep them from it elsewhere.
 const (
 	policy      = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' http: https: ws: wss:; base-uri 'none'; form-action 'self'; require-trusted-types-for 'script'"
 	frameNobody = policy + "; frame-ancestors 'none'"

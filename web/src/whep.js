@@ -4,6 +4,7 @@ import {Backoff, pause} from './lib/backoff.js';
 import {InboundMeter} from './lib/inbound.js';
 import {LatencyMeter} from './lib/latency.js';
 import {layerRequest, layersOf} from './lib/layers.js';
+import {Places, reportUnreachable} from './lib/places.js';
 import {HttpError, problem} from './lib/problem.js';
 import {ViewerConnection} from './lib/viewer-connection.js';
 
@@ -11,7 +12,10 @@ export {HttpError};
 
 const TICK_MS = 250;
 const STATS_EVERY = 4; // ticks
+const OPEN_MS = 5000; // for a server to answer, when there are others
 const LOOK_MS = 200; // between two looks for a server that restarts, and as much again at random
+const DOUBT_MS = 300; // without a packet, when the server seems to be gone
+const DEAF = 2; // a server that sends no media still reports, each two seconds
 const TAIL_MS = 700; // packets this soon after "inactive" are still the old ones
 
 /**
@@ -22,7 +26,7 @@ const TAIL_MS = 700; // packets this soon after "inactive" are still the old one
  * Events (CustomEvent, facts in `detail`): statechange, no-media,
  * media-recovered, stats (summary), stats:<type> (each RTCStats), layers,
  * qualitychange, viewercount, latency, reconnecting, chatchannel (RTCDataChannel of
- * a new session).
+ * a new session), place ({url}: the endpoint of a new session, when it is another one).
  */
 export class WhepPlayer extends EventTarget {
   #options;
@@ -36,6 +40,9 @@ export class WhepPlayer extends EventTarget {
   #ticks = 0;
   #size = '';
   #inactiveAt = 0;
+  #places = null;
+  #heard = 0; // bytes of all kinds when media was missed
+  #deaf = 0; // times in a row that these were the same
 
   /**
    * @param {object} options
@@ -109,16 +116,29 @@ export class WhepPlayer extends EventTarget {
 
   async #loop(signal) {
     const backoff = new Backoff();
+    this.#places = new Places(this.#options.url);
     let url = this.#options.url;
     let previous = null;
     let patience = 0; // until when a server that restarts is looked for
+    let lost = ''; // URL of a session whose server does not answer
+    let tried = 0; // places in a row that did not answer
+    const opened = () => {
+      backoff.reset();
+      tried = 0;
+      if (lost) reportUnreachable(url, lost, this.#options.token);
+      lost = '';
+    };
     while (!signal.aborted) {
       if (!['offline', 'reconnecting'].includes(this.state)) this.#setState('connecting');
       try {
-        const ended = await this.#session(url, previous, signal, () => backoff.reset());
+        const ended = await this.#session(url, previous, signal, opened);
         previous = ended.reason === 'moved' ? ended.connection : null;
-        if (!previous) ended.connection.close({tell: ended.reason !== 'gone'});
-        url = ended.url || this.#options.url;
+        if (ended.reason === 'lost') {
+          lost = ended.connection.session.url;
+          this.#places.failed(url);
+        }
+        if (!previous) ended.connection.close({tell: !['gone', 'lost'].includes(ended.reason)});
+        url = ended.url || this.#places.first;
         patience = performance.now() + 1000 * (ended.wait || 0);
         this.#setState('reconnecting');
         this.#emit('reconnecting', {reason: ended.reason, wait: 0});
@@ -129,8 +149,11 @@ export class WhepPlayer extends EventTarget {
         }
         previous?.close();
         previous = null;
-        url = this.#options.url;
-        if (signal.aborted || !(await this.#refused(err, backoff, signal))) return;
+        if (noServer(err)) this.#places.failed(url);
+        const now = this.#places.first !== url && ++tried < this.#places.size;
+        url = this.#places.first;
+        if (signal.aborted || (!now && !(await this.#refused(err, backoff, signal)))) return;
+        if (!now) tried = 0;
       }
     }
   }
@@ -147,14 +170,17 @@ export class WhepPlayer extends EventTarget {
       onEnd: (reason, to, wait) => end({reason, url: to, wait, connection}),
     });
     try {
-      await connection.open(url, {...this.#options, signal});
+      const limit = this.#places.size > 1 ? AbortSignal.any([signal, AbortSignal.timeout(OPEN_MS)]) : signal;
+      await connection.open(url, {...this.#options, signal: limit});
       signal.throwIfAborted();
     } catch (err) {
       connection.close();
       throw err;
     }
     previous?.close();
+    this.#places.opened(url, connection.session.links);
     opened();
+    this.#emit('place', {url});
     this.error = null;
     if (this.state !== 'live') this.#setState('connecting');
     this.#inactiveAt = 0;
@@ -237,7 +263,9 @@ export class WhepPlayer extends EventTarget {
   #watchPackets(connection, report) {
     let video = 0;
     let audio = 0;
+    let heard = 0;
     for (const s of report.values()) {
+      if (s.type === 'candidate-pair') heard += s.bytesReceived || 0;
       if (s.type !== 'inbound-rtp') continue;
       if (s.kind === 'video') video += s.packetsReceived || 0;
       else audio += s.packetsReceived || 0;
@@ -247,9 +275,10 @@ export class WhepPlayer extends EventTarget {
     if (packets !== this.#packets) {
       this.#packets = packets;
       this.#packetAt = now;
+      connection.flows();
       this.#mediaFlows();
-    } else if (now - this.#packetAt > this.#options.noMediaTimeout) {
-      this.#noMedia(connection, now);
+    } else if (now - this.#packetAt > (connection.doubtful ? DOUBT_MS : this.#options.noMediaTimeout)) {
+      this.#noMedia(connection, now, heard);
     }
   }
 
@@ -262,21 +291,29 @@ export class WhepPlayer extends EventTarget {
     if (again) this.#emit('media-recovered', {});
   }
 
-  #noMedia(connection, now) {
+  #noMedia(connection, now, heard) {
+    this.#deaf = heard === this.#heard ? this.#deaf + 1 : 0;
+    this.#heard = heard;
     this.#packetAt = now; // ask again after the same time
+    connection.doubtful = false;
     if (this.state === 'live' || this.state === 'connecting') {
       this.#setState(this.#inactiveAt ? 'paused' : 'stalled');
       this.#emit('no-media', {});
     }
-    this.#ask(connection);
+    this.#ask(connection, this.#deaf >= DEAF);
   }
 
-  /** No media may mean no server. */
-  async #ask(connection) {
+  /** No media may mean no server: then another one, if any is known. */
+  async #ask(connection, deaf) {
     const answer = await connection.check();
     if (connection !== this.#connection) return;
     if (answer === 'alive' && this.state === 'reconnecting') this.#setState('stalled');
-    if (answer !== 'unknown' || this.state !== 'stalled') return;
+    if (answer === 'alive' && deaf) connection.revive();
+    if (answer !== 'unknown' || !['stalled', 'reconnecting'].includes(this.state)) return;
+    if (this.#places.size > 1) {
+      connection.lose();
+      return;
+    }
     this.error = new HttpError(0, 'network', '', 0);
     this.#setState('reconnecting');
     this.#emit('reconnecting', {reason: 'network', wait: this.#options.noMediaTimeout});
@@ -309,4 +346,9 @@ export class WhepPlayer extends EventTarget {
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, {detail}));
   }
+}
+
+/** True when another server may do better. */
+function noServer(err) {
+  return err instanceof HttpError && (err.status === 0 || err.status >= 500);
 }

@@ -11,22 +11,25 @@ const EVENTS_REL = 'urn:ietf:params:whep:ext:core:server-sent-events';
 const LAYER_REL = 'urn:ietf:params:whep:ext:core:layer';
 const WANTED = ['active', 'inactive', 'layers', 'viewercount', 'reconnect'];
 const RESTART_AFTER_MS = 1500; // disconnected for so long: try an ICE restart
+const ANSWER_MS = 1000; // for a server to say whether it is there
 
 /**
  * Opened once, closed once. Reports through callbacks:
  * onTrack(track), onChat(channel), onEvent(name, data), onEnd(reason, url, wait) where reason is "ice",
- * "gone" or "moved": to url, where for wait seconds nobody may answer yet.
+ * "gone", "lost" (the server does not answer) or "moved": to url, where for wait seconds nobody may answer yet.
  */
 export class ViewerConnection {
   #abort = new AbortController();
   #callbacks;
   #repair = null;
   #restart = 0;
+  #revived = false; // once in each silence
 
   constructor(callbacks) {
     this.#callbacks = callbacks;
     this.pc = null;
     this.session = null;
+    this.doubtful = false; // the event stream broke off, and the server did not answer
   }
 
   /** Posts the offer and takes the answer. Rejects with HttpError or AbortError. */
@@ -34,7 +37,9 @@ export class ViewerConnection {
     this.pc = new RTCPeerConnection({bundlePolicy: 'max-bundle', iceServers: iceServers || []});
     this.pc.addEventListener('track', (ev) => this.#callbacks.onTrack(ev.track));
     this.pc.addEventListener('connectionstatechange', () => this.#connectionState());
-    const [audio, video] = ['audio', 'video'].map((kind) => this.pc.addTransceiver(kind, {direction: 'recvonly'}).receiver);
+    const transceivers = ['audio', 'video'].map((kind) => this.pc.addTransceiver(kind, {direction: 'recvonly'}));
+    const [audio, video] = transceivers.map((t) => t.receiver);
+    takeDependencies(transceivers[1]);
     if ('jitterBufferTarget' in audio) audio.jitterBufferTarget = 0;
     this.#repair = new RepairWait(video);
     if (chat) this.#callbacks.onChat(this.pc.createDataChannel('chat', {protocol: chat}));
@@ -75,7 +80,7 @@ export class ViewerConnection {
     try {
       for (let wait = 500; ; wait = Math.min(2 * wait, 5000)) {
         await this.#readEvents(link.url, types, signal);
-        await this.check();
+        this.doubtful = (await this.check()) === 'unknown';
         await pause(wait, signal);
       }
     } catch {
@@ -98,11 +103,31 @@ export class ViewerConnection {
     else this.#callbacks.onEvent(name, data);
   }
 
-  /** Asks the server whether the session lives, and ends when it does not. */
+  /**
+   * Asks the server whether the session lives, and ends when it does not.
+   * @returns {Promise<'alive'|'gone'|'unknown'>} unknown: no answer within a second
+   */
   async check() {
-    const answer = await this.session.probe(this.#abort.signal);
+    const answer = await this.session.probe(AbortSignal.any([this.#abort.signal, AbortSignal.timeout(ANSWER_MS)]));
     if (answer === 'gone') this.#end('gone');
     return answer;
+  }
+
+  /** Packets come. */
+  flows() {
+    this.#revived = false;
+  }
+
+  /** No packets come, though the server is there: looks for another path, once. */
+  revive() {
+    if (this.#revived || this.pc.connectionState === 'new' || this.pc.connectionState === 'connecting') return;
+    this.#revived = true;
+    this.#restartIce();
+  }
+
+  /** The server does not answer, and another one is known. */
+  lose() {
+    this.#end('lost');
   }
 
   /** Takes a RTCStatsReport of the connection, a few times a second. */
@@ -143,4 +168,13 @@ export class ViewerConnection {
     if (tell) this.session?.delete({keepalive});
     else this.session?.abandon();
   }
+}
+
+/** Asks for the header extension that lets a server leave out layers of AV1. Browsers offer it only when told to. */
+function takeDependencies(transceiver) {
+  const all = transceiver.getHeaderExtensionsToNegotiate?.();
+  const wanted = all?.find((e) => e.uri.includes('dependency-descriptor'));
+  if (!wanted) return;
+  wanted.direction = 'sendrecv';
+  transceiver.setHeaderExtensionsToNegotiate(all);
 }

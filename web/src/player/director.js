@@ -2,15 +2,18 @@
 
 import {CaptureClock} from '../lib/capture.js';
 
-const TICK_MS = 50;
-const LATE_MS = 200; // without a picture for so long, the recorded side gets ready
-const LATE_PICTURES = 3; // and for so many intervals between pictures
-const WARY_MS = 400; // the same after a false alarm
+const TICK_MS = 25;
+const LATE_MS = [130, 400]; // without a picture for so long at least, and at most, the recorded side gets ready
+const LATE_TIMES = 2; // and for so many times the longest wait for a picture of late
+const FORGET = 0.997; // of that wait, what counts at the next picture
+const SOUND_MS = 60; // since the last sound: packets come
 const FRESH_MS = 250; // since the last picture, while WebRTC is well
 const CONNECT_MS = 2500; // WebRTC gets this long for its first picture
-const STEADY_FRAMES = 8; // WebRTC shows so many before it takes over again
+const STEADY_FRAMES = 8; // WebRTC shows so many without a gap before it takes over again
+const GAP_MS = 150;
+const SAME_MS = 80; // capture times so near are the same moment
+const AGREE_MS = 3000; // for the two sides to agree on the time
 const MISSED_MS = 5000; // less than this is not worth catching up
-const COOLDOWN_MS = 1500; // after a false alarm
 const REFUSED = [400, 401, 403, 404]; // the recorded side would refuse as well
 const CAN_FALL_BACK = ['connecting', 'live', 'stalled', 'reconnecting'];
 
@@ -29,10 +32,10 @@ export class Director extends EventTarget {
   #timer = 0;
   #startedAt = performance.now();
   #alarm = 0; // when the recorded side was asked to get ready
-  #waryUntil = 0;
+  #wait = 0; // longest for a picture of late
+  #steady = 0; // pictures in a row without a gap
+  #steadyAt = 0; // since when
   #brokenUntil = 0; // the recorded side is not asked before
-  #framesThen = 0; // of WebRTC when it was lost
-  #lostAt = 0;
   #stopped = null; // {capture, at}: when the stream stopped
   #gone = false; // the show has ended
   #seen = null; // capture time of the newest picture shown
@@ -45,11 +48,15 @@ export class Director extends EventTarget {
     this.#hls = hls;
     this.mode = 'live';
     this.front = rtc;
-    this.#clock = new CaptureClock(rtc);
+    this.#clock = new CaptureClock(rtc, (now, took) => this.#pictured(now, took));
     whep.addEventListener('report', (ev) => this.#clock.update(ev.detail.report));
-    whep.addEventListener('stream', () => (this.#startedAt = performance.now()));
+    whep.addEventListener('stream', () => {
+      this.#startedAt = performance.now();
+      this.#clock.restart();
+    });
     whep.addEventListener('statechange', (ev) => this.#state(ev.detail.state));
     rewind.addEventListener('painted', () => this.#tick());
+    whep.addEventListener('place', () => (this.#brokenUntil = 0));
     rewind.addEventListener('failed', () => this.#recordedFailed());
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
@@ -74,8 +81,6 @@ export class Director extends EventTarget {
 
   goLive() {
     if (this.mode === 'live') return;
-    this.#framesThen = this.#clock.frames;
-    this.#lostAt = performance.now();
     if (this.front === this.#hls) this.#set('fallback');
     else this.#toLive();
     if (this.mode === 'fallback' && !this.#healthy()) this.#rewind.start(null, {followLive: true});
@@ -96,23 +101,27 @@ export class Director extends EventTarget {
     const seen = this.capture;
     if (seen && this.mode !== 'behind') this.#seen = Math.max(this.#seen ?? 0, seen);
     if (this.mode === 'live') this.#watch(now);
-    else if (this.mode === 'fallback') this.#wait();
+    else if (this.mode === 'fallback') this.#mayReturn(now);
     else if (this.front !== this.#hls && this.#rewind.painted) this.#swap(this.#hls);
+  }
+
+  #pictured(now, took) {
+    if (took > GAP_MS) [this.#steady, this.#steadyAt] = [0, now];
+    this.#steady++;
+    if (this.mode === 'live' && took < LATE_MS[1]) this.#wait = Math.max(took, FORGET * this.#wait);
   }
 
   /** While WebRTC is shown: is it still there? */
   #watch(now) {
     if (document.hidden || !this.#mayFallBack()) return this.#calm();
     const since = this.#clock.shownAt || this.#startedAt;
-    const late = now - since > (this.#clock.frames ? this.#patience(now) : CONNECT_MS) && !this.#rtc.paused;
+    const late = now - since > (this.#clock.frames ? this.#patience() : CONNECT_MS) && !this.#rtc.paused;
     if (!late) return this.#alarm ? this.#calm() : undefined;
     if (!this.#alarm) {
       if (now < this.#brokenUntil) return undefined;
       this.#alarm = now;
-      this.#lostAt = since;
-      this.#framesThen = this.#clock.frames;
       this.#rewind.start(this.#clock.capture, {followLive: true});
-    } else if (this.#rewind.painted && this.#notBefore()) {
+    } else if (this.#rewind.painted && this.#notBefore(this.#rewind.capture, this.#clock.capture)) {
       this.#set('fallback');
       this.#swap(this.#hls);
     } else if (this.#rewind.painted) {
@@ -121,8 +130,16 @@ export class Director extends EventTarget {
     return undefined;
   }
 
-  #patience(now) {
-    return Math.max(now < this.#waryUntil ? WARY_MS : LATE_MS, LATE_PICTURES * this.#clock.interval);
+  /** Milliseconds without a picture until the recorded side gets ready: longer where pictures are uneven, or only they are late. */
+  #patience() {
+    const [least, most] = LATE_MS;
+    return this.#soundComes() ? most : Math.min(Math.max(least, LATE_TIMES * this.#wait), most);
+  }
+
+  #soundComes() {
+    const receiver = this.#whep.peerConnection?.getReceivers?.().find((r) => r.track?.kind === 'audio');
+    const [source] = receiver?.getSynchronizationSources() || [];
+    return source !== undefined && performance.timeOrigin + performance.now() - source.timestamp < SOUND_MS;
   }
 
   /** WebRTC has a stream to show, or cannot show it here. */
@@ -131,23 +148,22 @@ export class Director extends EventTarget {
     return CAN_FALL_BACK.includes(state) || (state === 'failed' && !REFUSED.includes(error?.status));
   }
 
-  /** The recorded side has reached what WebRTC has shown. */
-  #notBefore() {
-    const recorded = this.#rewind.capture;
-    const shown = this.#clock.capture;
-    return shown === null || recorded === null || recorded >= shown - 80;
+  /** The side to come has reached what the other has shown, as far as is known. */
+  #notBefore(next, shown) {
+    return shown === null || next === null || next >= shown - SAME_MS;
   }
 
   #calm() {
     if (!this.#alarm) return;
     this.#alarm = 0;
-    this.#waryUntil = performance.now() + COOLDOWN_MS;
     if (this.mode === 'live') this.#rewind.stop();
   }
 
-  /** While the recorded side stands in: is WebRTC back? */
-  #wait() {
-    if (this.#clock.frames - this.#framesThen >= STEADY_FRAMES && this.#healthy()) this.#toLive();
+  /** While the recorded side stands in: is WebRTC back, with pictures of now? */
+  #mayReturn(now) {
+    if (this.#steady < STEADY_FRAMES || !this.#healthy()) return;
+    const agreed = this.front === this.#rtc || this.#notBefore(this.#clock.capture, this.#rewind.capture);
+    if (agreed || now - this.#steadyAt > AGREE_MS) this.#toLive();
   }
 
   #toLive() {
@@ -162,7 +178,6 @@ export class Director extends EventTarget {
       this.#stopped ||= {capture: this.#seen, at: performance.now()};
       if (this.mode === 'fallback') this.#toLive(); // nothing new comes there either
     }
-    if (state === 'reconnecting' && this.mode === 'fallback') this.#framesThen = this.#clock.frames;
     if (state === 'offline') this.#gone = true;
     if (state !== 'live') return;
     if (this.#gone && this.mode === 'live') this.#rewind.reset(); // another show may run now

@@ -131,6 +131,7 @@ export class LivePlayer extends HTMLElement {
         this.dispatchEvent(new CustomEvent(type, {detail: ev.detail}));
       });
     }
+    player.addEventListener('place', ({detail}) => this.player === player && this.getAttribute('hls') === null && this.sides.move(recordedUrl(detail.url)));
     player.addEventListener('stream', () => this.#flag('autoplay', true) && this.#play());
     player.selectLayer(this.getAttribute('quality') || 'auto');
     player.start();
@@ -303,6 +304,10 @@ export class LivePlayer extends HTMLElement {
         this.#refresh();
       },
       nudge: (seconds) => this.sides.nudge(seconds),
+      nudgeRate: (by) => {
+        const rate = this.sides.nudgeRate(by);
+        if (rate) this.status.textContent = t('player.rate', {rate: `${rate}×`});
+      },
       goLive: () => this.sides.goLive(),
       toggleQuality: () => this.menu.toggle(),
       toggleHelp: () => (this.help.open ? this.help.close() : this.help.showModal()),

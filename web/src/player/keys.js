@@ -6,7 +6,7 @@ import {t} from '../strings.js';
 
 const KEYS = [
   ['Space  K', 'keys.play'], ['M', 'keys.mute'], ['↑  ↓', 'keys.volume'], ['F', 'keys.fullscreen'],
-  ['P', 'keys.pip'], ['Q', 'keys.quality'], ['I', 'keys.stats'], ['J  L', 'keys.seek'], ['End', 'keys.live'], ['?', 'keys.help'],
+  ['P', 'keys.pip'], ['Q', 'keys.quality'], ['I', 'keys.stats'], ['J  L', 'keys.seek'], ['←  →', 'keys.step'], ['<  >', 'keys.rate'], ['End', 'keys.live'], ['?', 'keys.help'],
 ];
 
 /**
@@ -39,6 +39,8 @@ function actionOf(key, onControl, actions) {
     case 'l': return () => actions.nudge(10);
     case 'ArrowLeft': return onControl ? null : () => actions.nudge(-5);
     case 'ArrowRight': return onControl ? null : () => actions.nudge(5);
+    case '<': return () => actions.nudgeRate(-0.25);
+    case '>': return () => actions.nudgeRate(0.25);
     case 'End': return onControl ? null : actions.goLive;
     case 'ArrowUp': return onControl ? null : () => actions.nudgeVolume(0.05);
     case 'ArrowDown': return onControl ? null : () => actions.nudgeVolume(-0.05);

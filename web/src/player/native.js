@@ -5,13 +5,16 @@ export class NativeSource {
   #video;
   #url;
   #pending = null;
+  #onError;
 
-  constructor({video, url, token}) {
+  constructor({video, url, token, onError = () => {}}) {
     this.#video = video;
+    this.#onError = () => video.hasAttribute('src') && onError();
     const address = new URL(url, document.baseURI);
     if (token) address.searchParams.set('token', token); // no header can be set
     this.#url = address.href;
     video.addEventListener('loadedmetadata', this.#ready);
+    video.addEventListener('error', this.#onError);
   }
 
   static supported(video) {
@@ -40,6 +43,7 @@ export class NativeSource {
 
   close() {
     this.#video.removeEventListener('loadedmetadata', this.#ready);
+    this.#video.removeEventListener('error', this.#onError);
     this.stop();
   }
 

@@ -1,8 +1,10 @@
 // The recorded side of a stream: LL-HLS by hls.js, or by the browser itself.
 
 import {CaptureClock} from '../lib/capture.js';
+import {Ahead} from './ahead.js';
 import {NativeSource} from './native.js';
 
+const SOUND = 'opus'; // as it was sent; the other is made of it, and later
 const EDGE_S = 0.15; // as near to the live edge as a start may be
 const HOLE_S = 0.1; // sound and picture do not begin at the same moment
 const LEAST_S = 0.5; // distance to the live edge that can be started at
@@ -10,8 +12,10 @@ const PARTS = 2; // so many parts, and MARGIN_S, is the distance that is kept
 const MARGIN_S = 0.1;
 const STALL_S = 0.2; // what each stall adds to it
 const MOST_PARTS = 12; // fetched at once for a start
+const LOOK_S = 0.1; // so near to the end of a segment, the library starts with the next
 const THIN_S = 0.15; // of buffer: time to build one up
 const FAR_S = 4; // behind its place at the live edge: jump there
+const NEAR_S = 3; // to the live edge: no faster than it comes
 const SLOW = 0.9;
 const RATES = [[1.2, 1.25], [0.25, 1.08], [0.08, 1.03]]; // seconds behind, playback rate
 
@@ -27,23 +31,28 @@ const RATES = [[1.2, 1.25], [0.25, 1.08], [0.08, 1.03]]; // seconds behind, play
 export class Rewind extends EventTarget {
   #options;
   #hls = null;
-  #Hls = null;
   #native = null;
   #preparing = null;
   #details = null;
   #target = null; // capture time to start at; NaN: the live edge
+  #begin = null; // the same, until a picture of it is shown
   #started = false;
   #used = false; // the library has loaded media
+  #moved = false; // the address is another one than that which plays
   #level = -1; // chosen, -1: automatic
   #clock;
   #timer = 0;
+  #ahead;
+  #soundAhead = false; // fetched for this start
 
   /** @param {{video: HTMLVideoElement, url: string, token: string}} options */
   constructor(options) {
     super();
     this.#options = options;
+    this.#ahead = new Ahead(options.token);
     this.painted = false;
     this.followLive = false;
+    this.rate = 1; // of playback in the past
     this.recording = '';
     this.thumbnailsUrl = '';
     this.#clock = new CaptureClock(options.video, () => this.#shown());
@@ -56,17 +65,23 @@ export class Rewind extends EventTarget {
   }
 
   async #open() {
-    const {default: Hls} = await import('../vendor/hls/hls.mjs');
-    this.#Hls = Hls;
+    this.#moved = false;
+    const {default: Hls} = await import('../vendor/hls/hls.mjs').catch(() => ({}));
+    if (!Hls) {
+      this.#preparing = null;
+      return false;
+    }
     if (!Hls.isSupported()) {
-      this.#native = NativeSource.supported(this.#options.video) ? new NativeSource(this.#options) : null;
+      this.#native?.close();
+      const native = {...this.#options, onError: () => this.#fail()};
+      this.#native = NativeSource.supported(native.video) ? new NativeSource(native) : null;
       return this.#native !== null;
     }
     const {token, url, video} = this.#options;
     const hls = new Hls({
       autoStartLoad: false, enableWorker: false, lowLatencyMode: true, backBufferLength: 20, maxBufferLength: 12,
-      liveSyncOnStallIncrease: STALL_S, testBandwidth: false, liveDurationInfinity: true, capLevelToPlayerSize: true, startFragPrefetch: true,
-      audioPreference: {audioCodec: 'opus'}, // as it was sent; the other is made of it, and later
+      liveSyncOnStallIncrease: STALL_S, testBandwidth: false, liveDurationInfinity: true, capLevelToPlayerSize: true, startFragPrefetch: true, maxFragLookUpTolerance: LOOK_S, fLoader: this.#ahead.loader(Hls.DefaultConfig.loader),
+      audioPreference: {audioCodec: SOUND},
       xhrSetup: (xhr) => token && xhr.setRequestHeader('Authorization', `Bearer ${token}`),
     });
     this.#hls = hls;
@@ -97,6 +112,8 @@ export class Rewind extends EventTarget {
     const details = (_, data) => this.#took(data.details);
     hls.on(Events.LEVEL_LOADED, details);
     hls.on(Events.LEVEL_UPDATED, details);
+    hls.on(Events.AUDIO_TRACK_LOADED, (_, data) => this.#sound(data.details));
+    hls.on(Events.BUFFER_APPENDED, () => this.#begin !== null && this.skipTo(this.#begin));
     hls.on(Events.LEVEL_SWITCHED, () => this.#emit('levels'));
     hls.on(Events.ERROR, (_, data) => {
       if (!data.fatal) return;
@@ -106,12 +123,18 @@ export class Rewind extends EventTarget {
   }
 
   #fail() {
-    this.#used = false;
-    this.stop();
-    this.#preparing = null;
-    this.#hls?.destroy();
-    this.#hls = null;
-    this.#emit('failed');
+    const again = this.#moved && this.#started ? {at: this.capture, followLive: this.followLive} : null;
+    this.reset();
+    if (again) this.start(again.at, again);
+    else this.#emit('failed');
+  }
+
+  /** The playlist is elsewhere from now on. What plays goes on while it can. */
+  move(url) {
+    if (url === this.#options.url) return;
+    this.#options = {...this.#options, url};
+    this.#moved = true;
+    if (!this.#started) this.reset();
   }
 
   #took(details) {
@@ -129,7 +152,8 @@ export class Rewind extends EventTarget {
     const at = this.#positionOf(target);
     if (this.followLive) { // a distance is enough, and spares a second start
       this.#hls.targetLatency = this.#details.edge + this.#details.age - at;
-      this.#fetchParts(at);
+      this.#begin = target;
+      this.#fetchParts(this.#details, target);
       return;
     }
     this.#hls.stopLoad();
@@ -138,39 +162,36 @@ export class Rewind extends EventTarget {
   }
 
   /** The library asks for the parts from the keyframe on one by one: now they come at once. */
-  #fetchParts(at) {
-    const parts = (this.#details.partList || []).filter((p) => !p.gap);
+  #fetchParts(details, capture) {
+    if (!details.fragments.length) return;
+    const at = this.#positionOf(capture, details) - LOOK_S;
+    const parts = (details.partList || []).filter((p) => !p.gap);
     const from = parts.findLastIndex((p) => p.independent && p.start <= at);
-    if (from >= 0) for (const p of parts.slice(from).slice(0, MOST_PARTS)) this.#fetch(p.url);
+    if (from >= 0) for (const p of parts.slice(from).slice(0, MOST_PARTS)) this.#ahead.fetch(p.url);
   }
 
-  /** Brings what never changes into the browser's cache, and returns it. */
-  async #fetch(url) {
-    const {token} = this.#options;
-    try {
-      const answer = await fetch(url, token ? {headers: {Authorization: `Bearer ${token}`}} : {});
-      return answer.ok ? await answer.blob() : new Blob();
-    } catch {
-      return new Blob(); // the library asks again, and says what is wrong
-    }
+  #sound(details) {
+    if (this.#begin === null || this.#soundAhead) return;
+    this.#soundAhead = true;
+    this.#fetchParts(details, this.#begin);
   }
 
-  /** Has the init sections in the browser's cache, and a connection open. */
+  /** Has the init sections, and a connection open. */
   async warm() {
     if (!(await this.prepare()) || this.#native || this.#started) return;
-    const {levels, audioTracks} = this.#hls;
-    for (const url of new Set([...levels, ...audioTracks].map((l) => l.uri || l.url))) {
+    const {levels, allAudioTracks: sounds} = this.#hls;
+    const same = sounds.filter((s) => s.audioCodec === SOUND);
+    for (const url of new Set([...levels, ...(same.length ? same : sounds)].map((l) => l.uri || l.url))) {
       const delta = new URL(url);
       delta.searchParams.set('_HLS_skip', 'YES');
-      const text = await (await this.#fetch(delta.href)).text();
+      const text = await this.#ahead.text(delta.href);
       const name = [...text.matchAll(/#EXT-X-MAP:URI="([^"]+)"/g)].pop()?.[1];
-      if (name) await this.#fetch(new URL(name, url).href);
+      if (name) await this.#ahead.fetch(new URL(name, url).href);
     }
   }
 
   /** Position in the media of a capture time, within what there is. */
-  #positionOf(capture) {
-    const {fragments, edge} = this.#details;
+  #positionOf(capture, {fragments, edge} = this.#details) {
     let best = fragments[0];
     for (const f of fragments) if (f.programDateTime && f.programDateTime <= capture) best = f;
     const at = best.start + (capture - best.programDateTime) / 1000;
@@ -197,10 +218,14 @@ export class Rewind extends EventTarget {
   async start(capture, {followLive = false} = {}) {
     this.followLive = followLive;
     this.painted = false;
+    this.rate = 1;
     this.#target = capture ?? NaN;
+    this.#begin = null;
+    this.#soundAhead = false;
     this.#started = true;
     if (!(await this.prepare()) || !this.#started) return false;
     if (this.#native) {
+      this.#target = null;
       this.#native.start(capture);
     } else {
       this.#details = null;
@@ -235,7 +260,7 @@ export class Rewind extends EventTarget {
   /** Stops loading, and prepares the next start. */
   stop() {
     this.#started = false;
-    this.#target = null;
+    this.#target = this.#begin = null;
     this.painted = false;
     clearInterval(this.#timer);
     this.#options.video.pause();
@@ -261,14 +286,17 @@ export class Rewind extends EventTarget {
     const ahead = buffered.length ? buffered.end(buffered.length - 1) - currentTime : 0;
     const behind = this.followLive ? this.#hls.latency - this.#hls.targetLatency : 0;
     if (behind > FAR_S && this.#hls.liveSyncPosition) video.currentTime = this.#hls.liveSyncPosition;
+    if (this.rate > 1 && this.#hls.latency < NEAR_S) this.rate = 1;
     const faster = RATES.find(([s]) => behind > s)?.[1] ?? 1;
-    const rate = this.followLive && ahead < THIN_S ? SLOW : faster;
+    const wanted = this.followLive ? faster : this.rate;
+    const rate = this.followLive && ahead < THIN_S ? SLOW : wanted;
     if (video.playbackRate !== rate) video.playbackRate = rate;
   }
 
   #shown() {
     if (!this.#started || this.painted || this.#target !== null) return;
     this.painted = true;
+    this.#begin = null;
     if (this.followLive && this.#details?.partTarget) this.#hls.targetLatency = PARTS * this.#details.partTarget + MARGIN_S;
     this.#emit('painted');
   }

@@ -70,11 +70,19 @@ export class Sides {
     this.rewind = new Rewind({video: this.hls, url, token});
     this.director = new Director({whep, rewind: this.rewind, rtc: this.rtc, hls: this.hls});
     this.director.addEventListener('swap', (ev) => this.#swap(ev.detail));
-    this.director.addEventListener('mode', (ev) => this.#callbacks.onMode(ev.detail.mode));
+    this.director.addEventListener('mode', (ev) => {
+      this.#callbacks.onMode(ev.detail.mode);
+      this.#tick();
+    });
     this.director.addEventListener('returned', (ev) => this.card.show(ev.detail.missed));
     this.rewind.addEventListener('levels', () => this.#callbacks.onChange());
     this.#warmAt = performance.now() + WARM_AFTER_MS;
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  /** The session is at another server: so is the recorded side. */
+  move(url) {
+    if (url) this.rewind?.move(url);
   }
 
   stop() {
@@ -99,6 +107,7 @@ export class Sides {
     video.removeAttribute('aria-hidden');
     was.setAttribute('aria-hidden', 'true');
     if (video.paused) video.play().catch(() => {});
+    if (was.getRootNode().pictureInPictureElement === was) video.requestPictureInPicture().catch(() => {});
     this.#callbacks.onSwap(video, froze);
   }
 
@@ -114,6 +123,13 @@ export class Sides {
     if (!at || this.timeline.element.hidden) return;
     if (live && at + 1000 * seconds > live - 1500) this.goLive();
     else this.seek(at + 1000 * seconds);
+  }
+
+  /** Plays the past slower or faster. Returns the rate, 0 when something else is shown. */
+  nudgeRate(by) {
+    if (this.mode !== 'behind' || !this.rewind.playing) return 0;
+    this.rewind.rate = Math.min(2, Math.max(0.25, this.rewind.rate + by));
+    return this.rewind.rate;
   }
 
   goLive() {
