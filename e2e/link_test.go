@@ -82,7 +82,7 @@ func TestLossyLink(t *testing.T) {
 		concealed float64 // of the sound, at most
 	}{
 		{0.05, 0.05, 25, 0.01}, // the target is 0.01 frozen on a machine that does nothing else
-		{0.10, 0.25, 15, 0.02},
+		{0.10, 0.15, 20, 0.02},
 	} {
 		wire.Set(netwire.Settings{Delay: oneWay, Loss: c.loss})
 		r.wait(t, time.Second)

@@ -38,13 +38,13 @@ func eventually(t *testing.T, what string, done func() bool) {
 }
 
 // newPeer makes a client's peer connection on loopback.
-func newPeer(t *testing.T) *webrtc.PeerConnection {
+func newPeer(t *testing.T, options ...func(*webrtc.API)) *webrtc.PeerConnection {
 	t.Helper()
 	se := webrtc.SettingEngine{}
 	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	se.SetIncludeLoopbackCandidate(true)
 	se.SetInterfaceFilter(func(name string) bool { return name == "lo" })
-	pc, err := webrtc.NewAPI(webrtc.WithSettingEngine(se)).NewPeerConnection(webrtc.Configuration{})
+	pc, err := webrtc.NewAPI(append(options, webrtc.WithSettingEngine(se))...).NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,11 +2,16 @@ package sfu
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/pion/interceptor"
+	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/sluice-live/sluice"
@@ -22,7 +27,13 @@ type simulcaster struct {
 // publishGroup offers simulcast by an SSRC group, smallest layer first.
 func publishGroup(t *testing.T, s *SFU) *simulcaster {
 	t.Helper()
-	pc := newPeer(t)
+	return publishGroupFrom(t, s, newPeer(t))
+}
+
+// publishGroupFrom does so from a peer connection, with groups that name the SSRCs
+// of retransmissions when it has such.
+func publishGroupFrom(t *testing.T, s *SFU, pc *webrtc.PeerConnection) *simulcaster {
+	t.Helper()
 	var tracks []*webrtc.TrackLocalStaticRTP
 	var sender *webrtc.RTPSender
 	for i := range 3 {
@@ -53,6 +64,10 @@ func publishGroup(t *testing.T, s *SFU) *simulcaster {
 		ssrc := fmt.Sprint(uint32(e.SSRC))
 		group = append(group, "a=ssrc:"+ssrc+" cname:cam", "a=ssrc:"+ssrc+" msid:cam video")
 		out.ssrcs = append(out.ssrcs, ssrc)
+		if e.RTX.SSRC != 0 {
+			rtx := fmt.Sprint(uint32(e.RTX.SSRC))
+			group = append(group, "a=ssrc:"+rtx+" cname:cam", "a=ssrc:"+rtx+" msid:cam video", "a=ssrc-group:FID "+ssrc+" "+rtx)
+		}
 	}
 	group = append(group, "a=ssrc-group:SIM "+strings.Join(out.ssrcs, " "))
 	out.offer = strings.Join(append(lines, group...), "\r\n") + "\r\n"
@@ -66,6 +81,13 @@ func publishGroup(t *testing.T, s *SFU) *simulcaster {
 	out.camera = &camera{pc: pc, pub: p, stop: stop}
 	for _, track := range tracks {
 		out.done.Go(func() { out.shoot(ctx, track) })
+		out.done.Go(func() { // for the interceptors
+			for {
+				if _, _, err := sender.ReadSimulcastRTCP(track.RID()); err != nil {
+					return
+				}
+			}
+		})
 	}
 	t.Cleanup(func() {
 		p.Close("end of test")
@@ -108,6 +130,58 @@ func TestSimulcastBySSRCGroup(t *testing.T) {
 	c.check(t, 0)
 	restart(t, cam.pc, cam.pub.session)
 	c.more(t, 50)
+}
+
+// loser is an interceptor that loses packets of media on their way out, but no
+// retransmissions on SSRCs of their own.
+type loser struct {
+	interceptor.NoOp
+	ssrcs         sync.Map // of media
+	lost, repairs atomic.Int64
+}
+
+func (l *loser) NewInterceptor(string) (interceptor.Interceptor, error) { return l, nil }
+
+func (l *loser) BindLocalStream(info *interceptor.StreamInfo, next interceptor.RTPWriter) interceptor.RTPWriter {
+	l.ssrcs.Store(info.SSRC, true)
+	return interceptor.RTPWriterFunc(func(h *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
+		if _, media := l.ssrcs.Load(h.SSRC); !media {
+			l.repairs.Add(1)
+		} else if h.SequenceNumber%12 == 0 {
+			l.lost.Add(1)
+			return len(payload), nil
+		}
+		return next.Write(h, payload, a)
+	})
+}
+
+// TestRetransmissionsOfSSRCGroups: a client with SIM and FID groups loses packets
+// of every layer and sends them again on the SSRCs that the FID groups name.
+func TestRetransmissionsOfSSRCGroups(t *testing.T) {
+	t.Parallel()
+	s := newTestSFU(t, Config{})
+	engine, registry, path := &webrtc.MediaEngine{}, &interceptor.Registry{}, &loser{}
+	registry.Add(path) // next to the network
+	if err := errors.Join(engine.RegisterDefaultCodecs(), webrtc.ConfigureNack(engine, registry)); err != nil {
+		t.Fatal(err)
+	}
+	publishGroupFrom(t, s, newPeer(t, webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry)))
+	eventually(t, "three layers", func() bool {
+		st, _ := s.Stream("demo")
+		return st.State == sluice.StreamLive && len(st.Layers) == 3
+	})
+	c := watch(t, s)
+	for _, rid := range []string{"0", "2", "1"} {
+		if err := c.viewer.SelectLayer(sluice.LayerChoice{RID: rid}); err != nil {
+			t.Fatal(err)
+		}
+		c.more(t, 100)
+	}
+	eventually(t, "stream without a gap", func() bool { return c.gaps() == 0 })
+	c.check(t, 0)
+	if lost, repairs := path.lost.Load(), path.repairs.Load(); lost < 20 || repairs < 20 {
+		t.Errorf("%d packets lost, %d sent again", lost, repairs)
+	}
 }
 
 // TestViewersAreMeasuredWhenLayersCome: a viewer that joined while there was
