@@ -3,23 +3,27 @@
 package e2e
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/e2e/netwire"
+	"github.com/sluice-live/sluice/internal/hlscheck"
 )
 
 // TestRecordedOverBadLink records a publisher whose link loses one packet in
-// twenty, and then nothing gets through for five seconds.
+// twenty, and then nothing gets through for more than five seconds. A strict
+// player goes on all the while.
 func TestRecordedOverBadLink(t *testing.T) {
 	t.Parallel()
 	const oneWay = 10 * time.Millisecond
 	data := t.TempDir()
 	wire := openWire(t, netwire.Settings{Delay: oneWay})
-	n := nodeOn(t, wire, "data.dir="+data, "stream.grace=20s", "record.ffmpeg=")
+	n := nodeOn(t, wire, "data.dir="+data, "stream.grace=20s", "record.ffmpeg=", "record.segment=1s")
 	binary := buildSluice(t)
-	p := startChild(t, "ip", "netns", "exec", wire.Namespace, binary, "publish", "--url", n.URL+"/whip/demo", "--duration", "5m")
+	p := startChild(t, "ip", "netns", "exec", wire.Namespace, binary, "publish", "--url", n.URL+"/whip/demo", "--duration", "5m", "--keyframes", "on-request", "--reconnect")
 	segments := func(rendition string) []sluice.Segment {
 		all := recorded(t, data)
 		if len(all) != 1 {
@@ -29,19 +33,40 @@ func TestRecordedOverBadLink(t *testing.T) {
 	}
 	within(t, 30*time.Second, "two segments", func() bool { return len(segments("v")) >= 2 })
 	wire.Set(netwire.Settings{Delay: oneWay, Loss: 0.05})
+	playing, stop := context.WithCancel(t.Context())
+	defer stop()
+	played := make(chan *hlscheck.Result, 1)
+	go func() {
+		result, err := hlscheck.Run(playing, hlscheck.Config{URL: n.URL + "/hls/demo/index.m3u8", Duration: time.Minute, Client: clientHTTP(t)})
+		if err != nil {
+			t.Error(err)
+		}
+		played <- result
+	}()
 	lossy := len(segments("v"))
-	within(t, 60*time.Second, "six more", func() bool { return len(segments("v")) >= lossy+6 })
-	under := segments("v")[lossy : lossy+6]
+	within(t, 60*time.Second, "eight more", func() bool { return len(segments("v")) >= lossy+8 })
+	under := segments("v")[lossy : lossy+8]
 
 	wire.Set(netwire.Settings{Delay: oneWay, NoUDP: true})
 	within(t, 20*time.Second, "paused", func() bool {
 		st, err := n.stream("demo")
 		return err == nil && st.State == sluice.StreamPaused
 	})
-	<-time.After(3 * time.Second) // the outage itself
 	before := len(segments("v"))
 	wire.Set(netwire.Settings{Delay: oneWay})
 	within(t, 60*time.Second, "three after the outage", func() bool { return len(segments("v")) >= before+4 })
+	stop()
+	if result := <-played; result != nil {
+		t.Log(result)
+		for _, v := range result.Violations {
+			if !strings.Contains(v.Detail, " after the one before it") { // nobody published
+				t.Errorf("%+v", v)
+			}
+		}
+		if result.Segments < 2*(8+3) || result.Hinted == 0 {
+			t.Errorf("a player got %d segments of both renditions", result.Segments)
+		}
+	}
 	p.kill(t)
 	n.close()
 

@@ -131,6 +131,7 @@ func (o *output) resume() {
 	}, o)
 	if next > 0 {
 		o.packer.Break()
+		o.packer.Format(o.init)
 	}
 	for _, s := range before {
 		o.measure(s)

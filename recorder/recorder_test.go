@@ -304,38 +304,6 @@ func TestFewerLayers(t *testing.T) {
 	}
 }
 
-// TestRestart within the grace time: the new process goes on with the recording,
-// its numbers and its init sections.
-func TestRestart(t *testing.T) {
-	t.Parallel()
-	first := []*source{film(t, 1, "", "H264", 320, true), tone(2)}
-	store := memoryStore()
-	media := newStudio(first...)
-	r, stop := newRecorder(t, config(), media, store, nil)
-	eventually(t, "three segments", func() bool { return len(durable(t, r, "v")) >= 3 })
-	stop()
-	id, before := only(t, r).ID, durable(t, r, "v")
-
-	// The clock of the new process is behind what the old one has recorded.
-	media = newStudio(first[0].again(3, 0), first[1].again(4, 0))
-	sink := &listener{}
-	r, stop = newRecorder(t, config(), media, store, sink)
-	eventually(t, "three more", func() bool { return len(durable(t, r, "v")) >= len(before)+3 })
-	stop()
-	if rec := only(t, r); rec.ID != id {
-		t.Errorf("recording %s, want %s", rec.ID, id)
-	}
-	decodes(t, r, "v")
-	after := durable(t, r, "v")[len(before):]
-	last := before[len(before)-1]
-	if s := after[0]; !s.Discontinuity || s.Sequence != last.Sequence+1 || s.Init != 2 || s.Start.Before(last.Start.Add(last.Duration)) {
-		t.Errorf("it goes on with %+v", s)
-	}
-	if sink.calls[0] != "begin "+id {
-		t.Error(sink.calls)
-	}
-}
-
 // TestWindow: what is older than the window goes away, in the index and on disk.
 func TestWindow(t *testing.T) {
 	t.Parallel()

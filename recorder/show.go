@@ -271,6 +271,12 @@ func (s *show) start(at time.Time) {
 	r.mu.Lock()
 	r.running[s.meta.ID] = c
 	r.mu.Unlock()
+	for _, was := range s.meta.Renditions { // those that nobody brings back go on as gaps
+		if o := s.output(was.ID, was.Kind == sluice.RenditionVideo); o.video && o.packer == nil {
+			o.what, o.told = was, was
+			o.resume()
+		}
+	}
 	r.counters.recordings.Add(1)
 	s.log.Info("recording", "renditions", len(s.meta.Renditions))
 	r.deps.Sink.Begin(s.meta.Recording)

@@ -32,6 +32,9 @@ func (s *show) fillVacant(now time.Time) {
 			continue
 		}
 		if !o.running() {
+			if now.Sub(s.cut) < s.recorder.cfg.Segment/2 {
+				continue // it may begin a little later than the others
+			}
 			o.vacant = o.packer.Vacate(max(o.packer.End(), o.tickOf(s.cut)))
 			o.next, o.lost, o.cuts = true, true, nil
 		}

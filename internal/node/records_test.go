@@ -3,10 +3,15 @@ package node
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -113,5 +118,58 @@ func TestFullRecordIsSent(t *testing.T) {
 	_ = near.Close()
 	if _, err := c.Write([]byte{21}); err == nil {
 		t.Error("no error after the end")
+	}
+}
+
+// TestS80HTTP2OverTLS: with a certificate the node speaks HTTP/2 with those that
+// can, and HTTP/1.1 with the others.
+func TestS80HTTP2OverTLS(t *testing.T) {
+	t.Parallel()
+	model := httptest.NewTLSServer(http.NotFoundHandler())
+	defer model.Close()
+	pair := model.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := TLSConfig{Cert: filepath.Join(t.TempDir(), "cert.pem"), Key: filepath.Join(t.TempDir(), "key.pem")}
+	for path, block := range map[string]*pem.Block{
+		files.Cert: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, files.Key: {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := newServer("127.0.0.1:0", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Proto)
+	}), files, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.serve() }()
+	for proto, newer := range map[string]bool{"HTTP/2.0": true, "HTTP/1.1": false} {
+		transport := model.Client().Transport.(*http.Transport).Clone()
+		transport.ForceAttemptHTTP2 = newer
+		if !newer {
+			transport.Protocols = new(http.Protocols)
+			transport.Protocols.SetHTTP1(true)
+		}
+		answer, err := (&http.Client{Transport: transport}).Get(s.url())
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		transport.CloseIdleConnections()
+		if string(text) != proto {
+			t.Errorf("%s, want %s", text, proto)
+		}
+	}
+	if err := s.shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }
