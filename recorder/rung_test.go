@@ -1,7 +1,9 @@
 package recorder
 
 import (
+	"bytes"
 	"encoding/binary"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -23,6 +25,26 @@ func filmVP8(t testing.TB, id uint64, rid, size string) *source {
 		at += 12 + n
 	}
 	return s
+}
+
+// TestWithoutFFmpeg: what needs none is recorded, with one warning.
+func TestWithoutFFmpeg(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	cfg := config()
+	cfg.FFmpeg = "/nowhere/ffmpeg"
+	studio := newStudio(film(t, 1, "", "H264", 320, true), tone(2))
+	r, err := New(cfg, Deps{Media: studio, Store: memoryStore(), Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "two segments", func() bool { return len(durable(t, r, "v")) >= 2 && len(durable(t, r, soundID)) >= 2 })
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if lines := strings.Count(log.String(), "\n"); lines != 1 || !strings.Contains(log.String(), "ffmpeg is not there") {
+		t.Errorf("%d warnings:\n%s", lines, log.String())
+	}
 }
 
 // TestRungs: of three layers the largest is always transcoded, of the others as
