@@ -9,7 +9,8 @@ import (
 	"github.com/sluice-live/sluice/internal/client/clips"
 )
 
-// TestClusterPage looks at two nodes, and drains one by its button.
+// TestClusterPage looks at two nodes, drains one by its button, and then while a page
+// publishes there.
 func TestClusterPage(t *testing.T) {
 	nodes := (&cluster{program: buildSluice(t)}).on(t)
 	a, b := nodes.join(t, "a"), nodes.join(t, "b")
@@ -25,22 +26,21 @@ func TestClusterPage(t *testing.T) {
 	page.until("the button has kept the focus", "document.activeElement?.dataset?.node === 'a'")
 	page.exec("document.querySelector('button[data-node=a]').click()")
 	page.until("the node serves again", "/Serving/.test(document.querySelector('button[data-node=a]')?.closest('tr').textContent)")
+	publisherIsHandedOver(t, nodes, a, b, openTab(t, page.ctx))
 }
 
-// TestBrowserPublisherIsHandedOver drains the node that a page publishes at: the
-// page goes to another one, and viewers see no gap.
-func TestBrowserPublisherIsHandedOver(t *testing.T) {
-	nodes := (&cluster{program: buildSluice(t)}).on(t)
-	a, b := nodes.join(t, "a"), nodes.join(t, "b")
-	camera := newBrowser(t)
-	publishFrom(camera, a.url+"/publish/demo")
+// publisherIsHandedOver drains the node that a page publishes at: the page goes to
+// another one, and viewers see no gap.
+func publisherIsHandedOver(t *testing.T, nodes *cluster, a, b *member, camera *tab) {
+	t.Helper()
+	publishFrom(camera, a.url+"/publish/page")
 	camera.exec("studio.publisher.addEventListener('statechange', ({detail}) => (studio.left ??= detail.state))")
-	viewers := watchClip(t, b.url+"/whep/demo", 2)
+	viewers := watchClip(t, b.url+"/whep/page", 2)
 	goOn(t, viewers, 30, "pictures")
 	began := time.Now()
 	nodes.node(t, b, "drain", "a", "--wait")
 	t.Logf("a was empty after %v", time.Since(began).Round(time.Millisecond))
-	b.until(t, 5*time.Second, "the publisher is here", "demo", func(s sluice.Stream) bool { return !s.Relayed && s.State == sluice.StreamLive })
+	b.until(t, 5*time.Second, "the publisher is here", "page", func(s sluice.Stream) bool { return !s.Relayed && s.State == sluice.StreamLive })
 	goOn(t, viewers, 30, "pictures")
 	if left := eval[string](camera, "studio.left ?? ''"); left != "" {
 		t.Errorf("the page was %q meanwhile", left)

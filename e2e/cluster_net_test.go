@@ -68,9 +68,14 @@ func (a *across) publish(t *testing.T, m *member) {
 // TestClusterLinks makes the links between nodes bad, and cuts them.
 func TestClusterLinks(t *testing.T) {
 	program := buildSluice(t)
-	t.Run("lossy relay", func(t *testing.T) { testLossyRelay(t, program) })
-	t.Run("origin cut off", func(t *testing.T) { testOriginCutOff(t, program) })
-	t.Run("parent cut off", func(t *testing.T) { testParentCutOff(t, program) })
+	for name, test := range map[string]func(*testing.T, string){
+		"lossy relay": testLossyRelay, "origin cut off": testOriginCutOff, "parent cut off": testParentCutOff,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each has a wire of its own, and mostly waits
+			test(t, program)
+		})
+	}
 }
 
 // testLossyRelay loses one packet in twenty between two nodes that are 100 ms
