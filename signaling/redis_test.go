@@ -3,6 +3,7 @@ package signaling_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"log/slog"
 	"net"
 	"os/exec"
@@ -19,6 +20,12 @@ import (
 
 func TestMain(m *testing.M) {
 	gin.SetMode(gin.TestMode)
+	// Most tests wait for leases to end or for servers to notice: side by side, they
+	// take no longer than the longest.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	// go-redis dials a server that is gone once a second, and notices after that
 	// that its client is closed.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
