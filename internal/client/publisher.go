@@ -25,6 +25,8 @@ type PublisherConfig struct {
 	KeyframesOnRequest bool
 	HTTP               *http.Client // nil: an own one
 	Log                *slog.Logger // nil: none
+
+	moves bool // it goes where it is told to, see Moving
 }
 
 // Publisher is a running WHIP session.
@@ -100,7 +102,9 @@ func (p *Publisher) start(ctx context.Context, cfg PublisherConfig) error {
 	for i, t := range p.tracks {
 		p.spawn(func() { p.readFeedback(senders[i], t) })
 	}
-	p.spawn(p.listen)
+	if cfg.moves {
+		p.spawn(p.listen)
+	}
 	pace := &pacer{
 		tracks: p.tracks, period: cfg.Clip.Period,
 		onRequest: cfg.KeyframesOnRequest, rtcp: p.pc.WriteRTCP,

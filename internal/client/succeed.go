@@ -40,13 +40,9 @@ func (p *Publisher) listen() {
 	})
 }
 
-// Told gives a WHIP endpoint once, when the server asks the publisher to go there,
-// see Succeed.
-func (p *Publisher) Told() <-chan string { return p.told }
-
-// Succeed publishes what p does at another endpoint and then ends p: viewers see no
+// succeed publishes what p does at another endpoint and then ends p: viewers see no
 // gap, as both run until the server has changed over. When it fails, p goes on.
-func (p *Publisher) Succeed(ctx context.Context, cfg PublisherConfig, endpoint string) (*Publisher, error) {
+func (p *Publisher) succeed(ctx context.Context, cfg PublisherConfig, endpoint string) (*Publisher, error) {
 	cfg.URL = endpoint
 	next, err := Publish(ctx, cfg)
 	if err != nil {
@@ -72,8 +68,8 @@ func (p *Publisher) Succeed(ctx context.Context, cfg PublisherConfig, endpoint s
 	return next, nil
 }
 
-// Moving publishes, and goes to another server when it is told to, see Succeed. It
-// is one Session over all of them.
+// Moving publishes, and goes to another server when it is told to: it begins there
+// before it ends here. It is one Session over all of them.
 type Moving struct {
 	first  *Publisher
 	cancel context.CancelFunc
@@ -85,6 +81,7 @@ type Moving struct {
 
 // PublishMoving starts the first session. It must be closed.
 func PublishMoving(ctx context.Context, cfg PublisherConfig) (*Moving, error) {
+	cfg.moves = true // a server waits for those that listen
 	p, err := Publish(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -101,8 +98,8 @@ func (m *Moving) follow(ctx context.Context, cfg PublisherConfig) {
 	p := m.first
 	for {
 		select {
-		case endpoint := <-p.Told():
-			next, err := p.Succeed(ctx, cfg, endpoint)
+		case endpoint := <-p.told:
+			next, err := p.succeed(ctx, cfg, endpoint)
 			if err != nil {
 				p.log.Debug("no successor of the session", "err", err)
 				continue
