@@ -226,6 +226,13 @@ func TestBrowserRewinds(t *testing.T) {
 		}
 		accessible(b)
 	})
+	t.Run("thumbnails", func(t *testing.T) {
+		b := b.in(t)
+		b.exec(`const bar = ` + seekBar + `, box = bar.getBoundingClientRect();
+			bar.dispatchEvent(new PointerEvent('pointermove', {clientX: box.left + box.width / 3, clientY: box.top}));`)
+		b.until("a picture of that moment is shown", inside+".querySelector('.thumb').naturalWidth > 0 && !"+inside+".querySelector('.thumb').hidden")
+		b.exec(seekBar + ".dispatchEvent(new PointerEvent('pointerleave'))")
+	})
 	t.Run("chat of the past", func(t *testing.T) { chatOfThePast(chat) })
 	t.Run("keys", func(t *testing.T) {
 		b.exec(seekBar + ".blur()")
