@@ -117,7 +117,7 @@ func (v *Viewer) feedback(p rtcp.Packet) {
 	case *rtcp.ReceiverReport:
 		for _, r := range p.Reports {
 			if r.SSRC == v.video.ssrc {
-				v.shard.offer(command{kind: noteReception, viewer: v, reception: receptionOf(r, time.Now())})
+				v.shard.offer(command{kind: noteReception, viewer: v, reception: receptionOf(r, v.sfu.wall(v.sfu.now()))})
 			}
 		}
 	}
@@ -131,7 +131,7 @@ func (v *Viewer) hearing(p rtcp.Packet) {
 	}
 	for _, r := range rr.Reports {
 		if r.SSRC == v.audio.ssrc {
-			v.shard.offer(command{kind: noteReception, viewer: v, reception: receptionOf(r, time.Now())})
+			v.shard.offer(command{kind: noteReception, viewer: v, reception: receptionOf(r, v.sfu.wall(v.sfu.now()))})
 		}
 	}
 }
