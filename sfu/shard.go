@@ -249,7 +249,7 @@ func (sh *shard) reports(now int64) {
 	for _, m := range sh.members {
 		if now-m.reported >= reportInterval || m.video != nil && m.video.begun > m.reported {
 			m.reported = now
-			sh.report(m, now)
+			sh.report(m, sh.sfu.now()) // the round may have taken a while
 		}
 	}
 }
@@ -258,7 +258,6 @@ func (sh *shard) reports(now int64) {
 // all layers share, in the viewer's own timestamps (RFC 3550 section 6.4.1).
 func (sh *shard) report(m *member, now int64) {
 	var reports []rtcp.Packet
-	now = sh.sfu.now() // the round may have taken a while
 	ntp := ntpTime(sh.sfu.wall(now))
 	for _, o := range []*outlet{m.video, m.audio} {
 		if o == nil || o.current == nil || o.packets == 0 {
