@@ -58,8 +58,13 @@ func TestRecordedOverBadLink(t *testing.T) {
 	stop()
 	if result := <-played; result != nil {
 		t.Log(result)
+		short := 0
 		for _, v := range result.Violations {
-			if !strings.Contains(v.Detail, " after the one before it") { // nobody published
+			switch {
+			case strings.Contains(v.Detail, " after the one before it"): // nobody published
+			case strings.Contains(v.Detail, "ms long, the part target is") && short == 0: // the outage cuts a part short
+				short++
+			default:
 				t.Errorf("%+v", v)
 			}
 		}

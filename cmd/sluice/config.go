@@ -37,6 +37,9 @@ func newConfigFlags(prefixes ...string) configFlags {
 		}
 		tag := fmt.Sprintf("name:%s help:%s placeholder:%s",
 			strconv.Quote(key.Name), strconv.Quote(helpOf(key)), strconv.Quote(placeholder))
+		if key.Alias != "" {
+			tag += " aliases:" + strconv.Quote(key.Alias)
+		}
 		fields = append(fields, reflect.StructField{
 			Name: "Key" + strconv.Itoa(i),
 			Type: kind,

@@ -43,6 +43,7 @@ func TestExitCodes(t *testing.T) {
 		{"open to all", []string{"serve", "--http.addr=:0", "--auth.mode=open"}, exitUsage, "", "auth.allow_open"},
 		{"Redis away", []string{"serve", "--http.addr=127.0.0.1:0", "--media.addr=127.0.0.1:0", "--redis.url=redis://127.0.0.1:1"}, exitFailure, "", "redis at 127.0.0.1:1"},
 		{"printed configuration", []string{"serve", "--print-config", "--media.tcp=false", "--ops.addr="}, exitOK, "tcp: false", ""},
+		{"short name of a flag", []string{"serve", "--print-config", "--roles=delivery"}, exitOK, "- delivery\n", ""},
 		{"token without rights", []string{"token", "create", "--stream=demo"}, exitUsage, "", "--publish, --watch, --moderate"},
 		{"token for no stream", []string{"token", "create", "--watch"}, exitUsage, "", "--stream"},
 		{"token for a bad stream", []string{"token", "create", "--watch", "--stream=a/b"}, exitUsage, "", "--stream: invalid"},

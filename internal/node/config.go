@@ -97,7 +97,7 @@ type AuthConfig struct {
 type IdentityConfig struct {
 	ID     string   `koanf:"id" help:"name of this node in the cluster; empty: made at start"`
 	Region string   `koanf:"region" default:"default" help:"where this node is"`
-	Roles  []string `koanf:"roles" default:"ingest,delivery,recording" help:"what this node does for the cluster: ingest takes publishers, delivery takes viewers, recording records what is published here; comma-separated in flags and environment"`
+	Roles  []string `koanf:"roles" alias:"roles" default:"ingest,delivery,recording" help:"what this node does for the cluster: ingest takes publishers, delivery takes viewers, recording records what is published here; comma-separated in flags and environment"`
 	URL    string   `koanf:"url" help:"where the other nodes reach this one, such as http://10.0.0.5:8080; empty: http.public_url, else the address that it listens on"`
 
 	Capacity CapacityConfig `koanf:"capacity"`

@@ -90,11 +90,16 @@ func (r reading) since(last reading, c sfu.Counters) sluice.NodeLoad {
 	if wall <= 0 {
 		wall = governInterval.Seconds()
 	}
-	return sluice.NodeLoad{
-		CPU:     (r.cpu - last.cpu).Seconds() / wall / float64(runtime.GOMAXPROCS(0)),
-		Mbps:    float64(r.sent-last.sent) * 8 / 1e6 / wall,
-		Streams: int(c.StreamsNow), Publishers: int(c.PublishersNow), Viewers: int(c.ViewersNow), Relays: int(c.RelaysNow),
-	}
+	return withCounts(c, sluice.NodeLoad{
+		CPU:  (r.cpu - last.cpu).Seconds() / wall / float64(runtime.GOMAXPROCS(0)),
+		Mbps: float64(r.sent-last.sent) * 8 / 1e6 / wall,
+	})
+}
+
+// withCounts returns load with what is here now.
+func withCounts(c sfu.Counters, load sluice.NodeLoad) sluice.NodeLoad {
+	load.Streams, load.Publishers, load.Viewers, load.Relays = int(c.StreamsNow), int(c.PublishersNow), int(c.ViewersNow), int(c.RelaysNow)
+	return load
 }
 
 func (g *governor) facts(now time.Duration, load sluice.NodeLoad) overload.Facts {
@@ -123,9 +128,10 @@ func (g *governor) take(load sluice.NodeLoad, step sluice.Step) {
 	g.apply(before, step)
 }
 
-// now returns what the node carries, as of the last second, and the step.
+// now returns what the node carries, its CPU and Mbit/s as of the last second, and
+// the step.
 func (g *governor) now() (sluice.NodeLoad, sluice.Step) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.load, g.step
+	return withCounts(g.counters(), g.load), g.step
 }

@@ -14,7 +14,8 @@ type Key struct {
 	Env     string // "SLUICE_HTTP_ADDR"
 	Default string // "" when there is none
 	Help    string
-	Bool    bool // takes true or false
+	Bool    bool   // takes true or false
+	Alias   string // another name of the flag; "": none
 }
 
 // Keys lists every setting in the order of Config's fields.
@@ -35,6 +36,7 @@ func keysOf(t reflect.Type, prefix string) []Key {
 			Default: field.Tag.Get("default"),
 			Help:    help,
 			Bool:    field.Type.Kind() == reflect.Bool,
+			Alias:   field.Tag.Get("alias"),
 		})
 	}
 	return keys

@@ -5,6 +5,7 @@ const MOST = 32; // pieces kept
 /** Fetches what never changes and hands it to hls.js, which asks for one piece after the other. */
 export class Ahead {
   #headers;
+  #flight = new AbortController();
   #pieces = new Map(); // url to a promise of {data, begun, done}, or of null when the library has to ask
 
   constructor(token) {
@@ -21,6 +22,12 @@ export class Ahead {
     return this.#pieces.get(url);
   }
 
+  /** Ends what is on its way: nobody waits for it, and WebRTC may need the link. */
+  stop() {
+    this.#flight.abort();
+    this.#flight = new AbortController();
+  }
+
   /** Text of what may change, "" when there is none. */
   async text(url) {
     const response = await fetch(url, {headers: this.#headers}).catch(() => null);
@@ -30,7 +37,7 @@ export class Ahead {
   async #load(url) {
     const begun = performance.now();
     try {
-      const response = await fetch(url, {headers: this.#headers});
+      const response = await fetch(url, {headers: this.#headers, signal: this.#flight.signal});
       if (response.ok) return {data: await response.arrayBuffer(), begun, done: performance.now()};
     } catch {
       // The library asks again, and says what is wrong.

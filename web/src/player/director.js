@@ -7,6 +7,7 @@ const LATE_MS = [130, 400]; // without a picture for so long at least, and at mo
 const LATE_TIMES = 2; // and for so many times the longest wait for a picture of late
 const FORGET = 0.997; // of that wait, what counts at the next picture
 const SOUND_MS = 60; // since the last sound: packets come
+const CONGESTED_MS = 1500; // the same while sound comes: the link is narrow, and more load would not help it
 const FRESH_MS = 250; // since the last picture, while WebRTC is well
 const CONNECT_MS = 2500; // WebRTC gets this long for its first picture
 const STEADY_FRAMES = 8; // WebRTC shows so many without a gap before it takes over again
@@ -133,7 +134,7 @@ export class Director extends EventTarget {
   /** Milliseconds without a picture until the recorded side gets ready: longer where pictures are uneven, or only they are late. */
   #patience() {
     const [least, most] = LATE_MS;
-    return this.#soundComes() ? most : Math.min(Math.max(least, LATE_TIMES * this.#wait), most);
+    return this.#soundComes() ? CONGESTED_MS : Math.min(Math.max(least, LATE_TIMES * this.#wait), most);
   }
 
   #soundComes() {

@@ -266,6 +266,7 @@ export class Rewind extends EventTarget {
     this.#options.video.pause();
     this.#options.video.playbackRate = 1;
     this.#native?.stop();
+    this.#ahead.stop();
     if (this.#used) this.#renew();
   }
 
