@@ -5,6 +5,7 @@ SHELL := bash
 .DEFAULT_GOAL := build
 
 GO ?= go
+VERSITYGW := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # The version is stamped from git where git trusts the folder.
 VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo true || echo false)
@@ -29,8 +30,9 @@ run: build ## build and start one node; ARGS="--http.addr=127.0.0.1:9000" adds f
 
 test: packages lint unit e2e ## everything: packages, lint, unit tests with -race, browsers and whole nodes
 
-packages: ## install the Debian packages that the tests need and that are missing
+packages: ## install what the tests need and is missing: Debian packages, and an S3 server by exact version
 	@.ci/packages $(PACKAGES)
+	@[ -x "$$($(GO) env GOPATH)/bin/versitygw" ] || { echo "installing $(VERSITYGW)"; GOFLAGS= GOBIN="$$($(GO) env GOPATH)/bin" $(GO) install $(VERSITYGW); }
 
 vet: ## go vet and gofmt
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \

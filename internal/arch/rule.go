@@ -99,6 +99,7 @@ func owned() []ownership {
 		{"github.com/pressly/goose", []string{"internal/catalog"}},
 		{"github.com/pion/datachannel", []string{"sfu"}},
 		{"github.com/coder/websocket", []string{"chat", "internal/load"}},
+		{"github.com/minio/minio-go", []string{"internal/blob"}},
 	}
 }
 
