@@ -54,6 +54,33 @@ func (c *coder) sound(tick int64, data []byte, ticks int64) {
 	}
 }
 
+// cut notes that a segment of a rendition begins at a tick: where that is the sound,
+// one of what is transcoded from it begins there too, however late that comes.
+func (c *coder) cut(of *output, tick int64) {
+	if c.aac == nil || of.id != soundID {
+		return
+	}
+	o := c.aacOutput()
+	if o.running() && tick <= o.packer.End() {
+		o.packer.Cut(tick)
+		return
+	}
+	if o.cuts = append(o.cuts, tick); len(o.cuts) > maxCuts {
+		o.cuts = o.cuts[1:]
+	}
+}
+
+// maxCuts bounds how many segments a transcoder may be late.
+const maxCuts = 64
+
+// aacOutput is the rendition of AAC.
+func (c *coder) aacOutput() *output {
+	if c.aacOut == nil {
+		c.aacOut = c.show.output(aacID, false)
+	}
+	return c.aacOut
+}
+
 // hush says that the sound has ended, or that what follows does not continue it.
 func (c *coder) hush() {
 	if c.aac != nil {
@@ -69,13 +96,11 @@ func (c *coder) fetch() {
 	s := c.show
 	if c.aac != nil && s.record != nil {
 		c.aac.Fetch(func(u ffmpeg.Unit) {
-			if c.aacOut == nil {
-				c.aacOut = s.output(aacID, false)
-			}
-			if c.aacOut.packer == nil && !c.aacOut.format(aacFormat()) {
+			o := c.aacOutput()
+			if o.packer == nil && !o.format(aacFormat()) {
 				return
 			}
-			c.aacOut.sound(u.Tick, u.Data, ffmpeg.SoundTicks)
+			o.sound(u.Tick, u.Data, ffmpeg.SoundTicks)
 		})
 	}
 	if s.record != nil {

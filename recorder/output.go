@@ -207,21 +207,32 @@ func (o *output) sound(tick int64, data []byte, ticks int64) {
 		o.cuts = o.cuts[1:]
 		cut = true
 	}
-	begun, _ := o.packer.Open()
-	age := tick - begun
-	cfg := o.show.recorder.cfg
-	if !o.show.hasVideo() && age >= o.ticks(cfg.Segment) || age >= o.ticks(2*cfg.Segment-cfg.Part) { // video gives no beat
-		cut = true
-	}
+	cut = cut || o.overdue(tick)
 	if !o.packer.Push(tick, fmp4.Sample{Key: true, Data: data}, cut) {
 		return
 	}
 	if cut {
 		o.next = false
+		o.show.coder.cut(o, tick)
 	}
 	o.expected = tick + ticks
 	if o.id == soundID {
 		o.show.coder.sound(tick, data, ticks)
+	}
+}
+
+// overdue reports whether a segment of sound has to begin at a tick since video gives
+// no beat. What is transcoded has the beat of its source.
+func (o *output) overdue(tick int64) bool {
+	begun, _ := o.packer.Open()
+	cfg := o.show.recorder.cfg
+	switch age := tick - begun; {
+	case o.id != soundID:
+		return age >= o.ticks(longestSegment)
+	case o.show.hasVideo():
+		return age >= o.ticks(2*cfg.Segment-cfg.Part)
+	default:
+		return age >= o.ticks(cfg.Segment)
 	}
 }
 
@@ -231,13 +242,18 @@ func (o *output) cutAt(at time.Time) {
 		return
 	}
 	tick := o.tickOf(at)
-	begun, _ := o.packer.Open()
+	newest, _ := o.packer.Open()
+	if n := len(o.cuts); n > 0 {
+		newest = o.cuts[n-1]
+	}
 	switch {
-	case tick-begun < o.ticks(o.show.recorder.cfg.Segment/4):
+	case tick-newest < o.ticks(o.show.recorder.cfg.Segment/4): // another layer has begun the same segment
 	case tick > o.packer.End():
 		o.cuts = append(o.cuts, tick)
 	default:
 		o.packer.Cut(tick)
+		begun, _ := o.packer.Open()
+		o.show.coder.cut(o, begun)
 	}
 }
 

@@ -210,7 +210,7 @@ func (s *show) began(at time.Time) {
 		s.cut = at
 	}
 	for _, o := range s.outputs {
-		if !o.video || o.vacant {
+		if o.id == soundID || o.vacant {
 			o.cutAt(at)
 		}
 	}

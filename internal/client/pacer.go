@@ -6,19 +6,22 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
 )
 
 const (
 	firstReport    = 50 * time.Millisecond // when every track has sent something
 	reportInterval = time.Second
-	maxBehind      = time.Second // a stall longer than this is skipped, not caught up
+	maxBehind      = time.Second            // a stall longer than this is skipped, not caught up
+	burst          = 100 * time.Millisecond // requests for several layers that one keyframe answers
 )
 
 // cursor walks a track in a loop. Media time never goes back: each round, and
 // each jump, moves base.
 type cursor struct {
-	next int           // frame to send
-	base time.Duration // media time of the clip's start in this round
+	next  int           // frame to send
+	base  time.Duration // media time of the clip's start in this round
+	fresh time.Duration // the frame at this media time or after it is to be a keyframe; 0: none is
 }
 
 // due returns the media time of the next frame.
@@ -52,6 +55,7 @@ type pacer struct {
 	period    time.Duration
 	onRequest bool // jump to a keyframe when asked for one
 	rtcp      func([]rtcp.Packet) error
+	answered  time.Duration // media time of the newest keyframe that was asked for
 }
 
 // run sends until ctx ends or a write fails.
@@ -61,12 +65,7 @@ func (p *pacer) run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		track := p.tracks[0]
-		for _, t := range p.tracks[1:] {
-			if t.due() < track.due() {
-				track = t
-			}
-		}
+		track := p.first()
 		timer.Reset(max(0, track.due()-time.Since(start)))
 		select {
 		case <-ctx.Done():
@@ -74,7 +73,9 @@ func (p *pacer) run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		if now := time.Since(start); now-track.due() > maxBehind {
-			track.skip(now, p.period)
+			for _, t := range p.tracks { // all of them, so that layers stay together
+				t.skip(now, p.period)
+			}
 		}
 		if err := p.sendNext(track); err != nil {
 			return err
@@ -88,6 +89,17 @@ func (p *pacer) run(ctx context.Context) error {
 	}
 }
 
+// first returns the track whose next frame is due first.
+func (p *pacer) first() *outTrack {
+	track := p.tracks[0]
+	for _, t := range p.tracks[1:] {
+		if t.due() < track.due() {
+			track = t
+		}
+	}
+	return track
+}
+
 // skip moves the track to media time now.
 func (t *outTrack) skip(now, period time.Duration) {
 	for t.due() < now {
@@ -96,9 +108,34 @@ func (t *outTrack) skip(now, period time.Duration) {
 	t.jump(now)
 }
 
+// answer makes the next frame that no layer has sent yet a keyframe of all layers
+// when one of them was asked for it, as the encoders of browsers do.
+func (p *pacer) answer() {
+	asked, next := false, time.Duration(0)
+	for _, t := range p.tracks {
+		asked = t.wantKey.Swap(false) || asked
+		if t.Kind() == webrtc.RTPCodecTypeVideo {
+			next = max(next, t.due())
+		}
+	}
+	if !asked || !p.onRequest || p.answered > 0 && next < p.answered+burst {
+		return
+	}
+	p.answered = next
+	for _, t := range p.tracks {
+		if t.Kind() == webrtc.RTPCodecTypeVideo {
+			t.cursor.fresh = next
+		}
+	}
+}
+
 func (p *pacer) sendNext(t *outTrack) error {
-	if t.wantKey.Swap(false) && p.onRequest && !t.media.Key(t.cursor.next) {
-		t.jump(t.due())
+	p.answer()
+	if t.cursor.fresh > 0 && t.due() >= t.cursor.fresh {
+		t.cursor.fresh = 0
+		if !t.media.Key(t.cursor.next) {
+			t.jump(t.due())
+		}
 	}
 	frame, err := t.media.Frame(t.cursor.next)
 	if err != nil {
