@@ -36,6 +36,7 @@ func TestCluster(t *testing.T) {
 		{"parent killed", true, testParentKilled},
 		{"publisher moves", true, testPublisherMoves},
 		{"one origin", true, testOneOrigin},
+		{"one address", true, testOneAddress},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.waits {

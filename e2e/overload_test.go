@@ -63,10 +63,17 @@ func TestOverload(t *testing.T) {
 		}
 		return seen
 	}
+	events, err := viewers[0].Events(t.Context(), "overload")
+	if err != nil {
+		t.Fatal(err)
+	}
 	best := layers()
 	began := time.Now()
 	for i, want := range sluice.Steps()[1:] {
 		poll(t, 15*time.Second, 100*time.Millisecond, "the step "+want, func() bool { return a.step(t) == fmt.Sprint(i+1) })
+		if e := <-events; e.Type != "overload" || e.Data != `{"step":"`+want+`"}` {
+			t.Errorf("the viewers are told %+v", e)
+		}
 		t.Logf("step %s after %v, layers %v", want, time.Since(began).Round(100*time.Millisecond), layers())
 		switch sluice.Step(i + 1) {
 		case sluice.StepCapLow:

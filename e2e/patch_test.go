@@ -121,7 +121,12 @@ func replaceICE(answer, ufrag, pwd string, candidates []string) string {
 func TestPatch(t *testing.T) {
 	n := startNode(t)
 	publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: pattern(t, clips.H264, true)})
+	patchSession(t, n.URL)
+}
 
+// patchSession does so with a session of the stream demo.
+func patchSession(t *testing.T, base string) {
+	t.Helper()
 	p := &patcher{t: t, http: clientHTTP(t)}
 	pc, err := webrtc.NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
@@ -146,13 +151,13 @@ func TestPatch(t *testing.T) {
 	offer, fragment := p.offer(nil)
 	var r reply
 	within(t, 10*time.Second, "the stream is live", func() bool {
-		r = p.send(http.MethodPost, n.URL+"/whep/demo", wish.SDPType, offer)
+		r = p.send(http.MethodPost, base+"/whep/demo", wish.SDPType, offer)
 		return r.status != http.StatusConflict
 	})
 	if r.status != http.StatusCreated {
 		t.Fatalf("POST: %d %s", r.status, r.body)
 	}
-	p.session, p.etag, p.answer = n.URL+r.header.Get("Location"), r.header.Get("ETag"), r.body
+	p.session, p.etag, p.answer = base+r.header.Get("Location"), r.header.Get("ETag"), r.body
 	if r = p.send(http.MethodPatch, p.session, wish.FragmentType, fragment); r.status != http.StatusNoContent {
 		t.Fatalf("trickle: %d %s", r.status, r.body)
 	}

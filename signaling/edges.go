@@ -61,6 +61,9 @@ func (r *Registry) SetURL(url string) {
 	r.Beat()
 }
 
+// URL is what SetURL was told.
+func (r *Registry) URL() string { return *r.url.Load() }
+
 // Announce says that this node has a stream. It holds for EdgeTTL. The node's
 // id, region and URL are filled in.
 func (r *Registry) Announce(ctx context.Context, stream string, e Edge) error {

@@ -157,14 +157,15 @@ func (h *Handler) attach(w http.ResponseWriter, r *http.Request, s *session, str
 
 // resume goes on where the reader is. A reader who knows the last event wants
 // news only; any other is told everything, and one who knows an older event
-// also that the stream is inactive, which it may have missed. It needs the turn.
+// also that the stream is inactive and that there is no overload, which it may have
+// missed. It needs the turn.
 func (es *eventStream) resume(last string) {
 	switch last {
 	case strconv.FormatUint(es.seq, 10):
 	case "":
 		es.told = told{live: es.told.live, repeat: true}
 	default:
-		es.told = told{live: true, repeat: true}
+		es.told = told{live: true, repeat: true, step: unknownStep}
 	}
 }
 
@@ -175,7 +176,7 @@ func (h *Handler) tell(ctx context.Context, out *eventWriter, s *session, stream
 	look := time.NewTimer(0)
 	defer look.Stop()
 	var looked time.Time
-	var changed, called <-chan struct{}
+	var next waits
 	for out.err == nil {
 		select {
 		case <-ctx.Done():
@@ -189,28 +190,46 @@ func (h *Handler) tell(ctx context.Context, out *eventWriter, s *session, stream
 			return
 		case <-alive.C:
 			out.comment("keep-alive")
-		case <-called:
-			called = nil
+		case <-next.called:
+			next.called = nil
 			look.Reset(0)
-		case <-changed:
-			changed = nil
+		case <-next.stepped:
+			next.stepped = nil
+			look.Reset(0)
+		case <-next.changed:
+			next.changed = nil
 			look.Reset(max(0, h.config.Coalesce-time.Since(looked)))
 		case <-look.C:
 			looked = time.Now()
-			var again time.Duration
-			changed, called, again = h.look(out, s, stream, es, looked)
-			if again > 0 {
-				look.Reset(again)
+			if next = h.look(out, s, stream, es, looked); next.again > 0 {
+				look.Reset(next.again)
 			}
 		}
 	}
 }
 
+// unknownStep is none of the steps.
+const unknownStep = sluice.Step(-1)
+
+// waits is what a reader's next news come with: a change of the stream, a call to
+// reconnect, a step of overload, or time (0: none).
+type waits struct {
+	changed, called, stepped <-chan struct{}
+	again                    time.Duration
+}
+
 // look tells the reader of es what is new.
-func (h *Handler) look(out *eventWriter, s *session, stream string, es *eventStream, now time.Time) (changed, called <-chan struct{}, again time.Duration) {
+func (h *Handler) look(out *eventWriter, s *session, stream string, es *eventStream, now time.Time) waits {
 	call := s.reconnectCall()
 	snap, changed := h.media.Stream(stream)
+	step, stepped := h.config.Step()
 	events, again := es.told.news(snap, s.video, es.types, now, h.config.Periodic)
+	if es.told.step != step {
+		es.told.step = step
+		if es.types&eventOverload != 0 {
+			events = append(events, event{wish.EventOverload, wish.StepData(step)})
+		}
+	}
 	if call.count > es.told.reconnects {
 		es.told.reconnects = call.count
 		if es.types&eventReconnect != 0 {
@@ -225,7 +244,7 @@ func (h *Handler) look(out *eventWriter, s *session, stream string, es *eventStr
 	if again == 0 && es.types&eventLayers != 0 {
 		again = h.config.Periodic // measurements make no newer snapshot
 	}
-	return changed, call.newer, again
+	return waits{changed: changed, called: call.newer, stepped: stepped, again: again}
 }
 
 // eventWriter writes the text/event-stream format. After the first error it

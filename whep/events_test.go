@@ -10,6 +10,7 @@ import (
 
 	sluice "github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/internal/wish"
+	"github.com/sluice-live/sluice/internal/wish/wishtest"
 	"github.com/sluice-live/sluice/whep"
 )
 
@@ -17,7 +18,7 @@ func TestE01EventsAreAdvertised(t *testing.T) {
 	r := start(t).Post("/whep/demo", offer(t)).Want(t, http.StatusCreated)
 	for _, l := range wish.ParseLinks(r.Header.Values("Link")) {
 		if l.Rel == whep.RelEvents {
-			if got := l.Param("events"); got != "active,inactive,layers,viewercount,reconnect" {
+			if got := l.Param("events"); got != "active,inactive,layers,viewercount,reconnect,overload" {
 				t.Errorf("events %q", got)
 			}
 			return
@@ -334,5 +335,32 @@ func TestCloseEndsReaders(t *testing.T) {
 	s.handler.Close()
 	if !r.ended() {
 		t.Error("a reader goes on")
+	}
+}
+
+func TestViewersHearOfOverload(t *testing.T) {
+	var steps wishtest.Steps
+	s := serve(t, whep.Config{Config: wish.Config{Overload: steps.Now}, Coalesce: time.Millisecond}, wish.Rates{})
+	session, _ := s.watch(t)
+	path := s.listen(t, session, `["overload"]`)
+	r := s.read(t, path)
+	id := ""
+	for _, step := range []sluice.Step{sluice.StepCapAll, sluice.StepHLS} {
+		steps.Set(step)
+		m := r.event("overload")
+		if m.data != `{"step":"`+step.String()+`"}` {
+			t.Errorf("%+v", m)
+		}
+		if id == "" {
+			id = m.id
+		}
+	}
+	steps.Set(sluice.StepNone)
+	// A reader that comes back hears what it may have missed.
+	if m := s.read(t, path, "Last-Event-ID", id).event("overload"); m.data != `{"step":"none"}` {
+		t.Errorf("%+v", m)
+	}
+	if m := s.read(t, s.listen(t, session, "")).event("viewercount"); m.id != "3" {
+		t.Errorf("a new reader has heard of overload before: %+v", m)
 	}
 }

@@ -22,7 +22,7 @@ func TestL01LayerNeedsEvents(t *testing.T) {
 	r := start(t).Post("/whep/demo", offer(t)).Want(t, http.StatusCreated)
 	links := strings.Join(r.Header.Values("Link"), "\n")
 	if !strings.Contains(links, `/layer>; rel="urn:ietf:params:whep:ext:core:layer"`) ||
-		!strings.Contains(links, `/sse>; rel="urn:ietf:params:whep:ext:core:server-sent-events"; events="active,inactive,layers,viewercount,reconnect"`) {
+		!strings.Contains(links, `/sse>; rel="urn:ietf:params:whep:ext:core:server-sent-events"; events="active,inactive,layers,viewercount,reconnect,overload"`) {
 		t.Errorf("%s", links)
 	}
 }

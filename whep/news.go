@@ -8,6 +8,7 @@ import (
 	"time"
 
 	sluice "github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/internal/wish"
 )
 
 // eventSet is a set of event types.
@@ -19,13 +20,14 @@ const (
 	eventLayers
 	eventViewerCount
 	eventReconnect
+	eventOverload
 
-	allEvents = eventActive | eventInactive | eventLayers | eventViewerCount | eventReconnect
+	allEvents = eventActive | eventInactive | eventLayers | eventViewerCount | eventReconnect | eventOverload
 )
 
 // advertised names the event types in the order of their bits.
 func advertised() []string {
-	return []string{"active", "inactive", "layers", "viewercount", "reconnect"}
+	return []string{"active", "inactive", "layers", "viewercount", "reconnect", wish.EventOverload}
 }
 
 // eventsOf returns the set of the named types; ok is false when one of them is
@@ -56,6 +58,7 @@ type told struct {
 	viewers    int
 	viewersAt  time.Time // zero: never
 	reconnects int
+	step       sluice.Step
 }
 
 // news returns the events that bring the reader up to date with snap at now,

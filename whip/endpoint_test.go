@@ -261,7 +261,7 @@ func TestW62LinksNameICEServers(t *testing.T) {
 		`<stun:stun.example.net>; rel="ice-server"`,
 		`<turn:turn.example.net?transport=tcp>; rel="ice-server"; username="alice"; credential="secret"; credential-type="password"`,
 	}
-	want = append(want, `<`+eventsURL(t, r.Header)+`>; rel="urn:sluice:whip:ext:server-sent-events"; events="reconnect"`)
+	want = append(want, `<`+eventsURL(t, r.Header)+`>; rel="urn:sluice:whip:ext:server-sent-events"; events="reconnect,overload"`)
 	got := r.Header.Values("Link")
 	slices.Sort(got)
 	slices.Sort(want)

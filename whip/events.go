@@ -13,8 +13,9 @@ import (
 )
 
 // RelEvents is the relation of the link to a session's event stream: an extension
-// of our own. Its only event is reconnect, as of WHEP: the publisher should open a
-// session at the url of its data, and may keep this one until the server ends it.
+// of our own. Its events are reconnect, as of WHEP: the publisher should open a
+// session at the url of its data, and may keep this one until the server ends it;
+// and wish.EventOverload.
 const RelEvents = "urn:sluice:whip:ext:server-sent-events"
 
 const (
@@ -134,8 +135,15 @@ func (h *Handler) tell(w http.ResponseWriter, r *http.Request, stream, secret st
 	alive := time.NewTicker(keepAlive)
 	defer alive.Stop()
 	moved := s.moved
+	told := sluice.StepNone
 	for ok := write(": events\n\n"); ok; {
+		step, stepped := h.config.Step()
+		if step != told {
+			told, ok = step, write("event: "+wish.EventOverload+"\ndata: "+string(wish.StepData(step))+"\n\n")
+			continue
+		}
 		select {
+		case <-stepped:
 		case <-moved:
 			moved = nil
 			ok = write("event: reconnect\ndata: " + s.reconnectData() + "\n\n")

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	sluice "github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/internal/wish"
+	"github.com/sluice-live/sluice/internal/wish/wishtest"
 	"github.com/sluice-live/sluice/whip"
 )
 
@@ -118,5 +120,18 @@ func TestEventsOfPublishers(t *testing.T) {
 	s.handler.Close()
 	if line := second.next(); line != "" {
 		t.Errorf("after Close: %q", line)
+	}
+}
+
+func TestPublishersHearOfOverload(t *testing.T) {
+	var steps wishtest.Steps
+	s := serve(t, whip.Config{Overload: steps.Now}, auth(), wish.Rates{})
+	r := s.Post("/whip/demo", offer(t)).Want(t, http.StatusCreated)
+	l := s.listen(t, eventsURL(t, r.Header))
+	for _, step := range []sluice.Step{sluice.StepRungs, sluice.StepNone} {
+		steps.Set(step)
+		if event, data := l.next(), l.next(); event != "event: overload" || data != `data: {"step":"`+step.String()+`"}` {
+			t.Errorf("%q, %q", event, data)
+		}
 	}
 }

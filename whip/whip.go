@@ -38,6 +38,7 @@ type Config = wish.Config
 // path's parts as arguments; Routes puts them into a gin engine.
 type Handler struct {
 	endpoint *wish.Endpoint[*session]
+	config   Config
 	closed   chan struct{}
 	once     sync.Once
 }
@@ -55,13 +56,13 @@ func New(d Deps, c Config) (*Handler, error) {
 			return newSession(s), nil
 		},
 		Links: func(sessionURL string) []wish.Link {
-			return []wish.Link{{URL: sessionURL + "/sse", Rel: RelEvents, Params: []wish.Param{{Name: "events", Value: "reconnect"}}}}
+			return []wish.Link{{URL: sessionURL + "/sse", Rel: RelEvents, Params: []wish.Param{{Name: "events", Value: "reconnect," + wish.EventOverload}}}}
 		},
 	}, d.Auth, d.Limiter, d.Log, c)
 	if err != nil {
 		return nil, err
 	}
-	return &Handler{endpoint: endpoint, closed: make(chan struct{})}, nil
+	return &Handler{endpoint: endpoint, config: c, closed: make(chan struct{})}, nil
 }
 
 // Close ends all event streams and the handler's goroutines, and refuses new

@@ -31,6 +31,9 @@ func (r *relays) readOthers() {
 	}
 	var all []other
 	for _, n := range nodes {
+		if n.ID != r.self && n.URL != "" && n.URL == r.registry.URL() && !r.warned.Swap(true) {
+			r.log.Warn("another node is reached where this one is: nodes that share http.public_url need a node.url each", "node", n.ID)
+		}
 		if n.ID != r.self && n.Serves() && n.Has(sluice.RoleDelivery) && n.Address() != r.address {
 			all = append(all, other{url: n.Address(), near: n.Region == r.region})
 		}

@@ -36,6 +36,7 @@ type HTTPConfig struct {
 	Addr      string    `koanf:"addr" default:"127.0.0.1:8080" help:"address of the pages, WHIP, WHEP and the API"`
 	TLS       TLSConfig `koanf:"tls"`
 	PublicURL string    `koanf:"public_url" help:"what clients reach this node by, such as https://live.example.org; empty: taken from each request"`
+	Trusted   []string  `koanf:"trusted_proxies" help:"addresses, or prefixes such as 10.0.0.0/8, of balancers and proxies in front of this node: callers are known by what these say in X-Forwarded-For; comma-separated in flags and environment"`
 }
 
 // TLSConfig names PEM files. Both or none.

@@ -11,13 +11,14 @@ import (
 type perIPListener struct {
 	net.Listener
 	limit int
+	free  func(netip.Addr) bool // addresses without a limit
 
 	mu   sync.Mutex
 	open map[netip.Addr]int
 }
 
-func newPerIPListener(l net.Listener, limit int) *perIPListener {
-	return &perIPListener{Listener: l, limit: limit, open: map[netip.Addr]int{}}
+func newPerIPListener(l net.Listener, limit int, free func(netip.Addr) bool) *perIPListener {
+	return &perIPListener{Listener: l, limit: limit, free: free, open: map[netip.Addr]int{}}
 }
 
 // Accept implements net.Listener.
@@ -46,7 +47,7 @@ func addrOf(conn net.Conn) netip.Addr {
 func (l *perIPListener) enter(addr netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open[addr] >= l.limit {
+	if l.open[addr] >= l.limit && !l.free(addr) {
 		return false
 	}
 	l.open[addr]++

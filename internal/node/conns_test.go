@@ -12,7 +12,7 @@ func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newPerIPListener(inner, 2)
+	l := newPerIPListener(inner, 2, trusted(nil).has)
 	defer l.Close()
 	accepted := make(chan net.Conn, 4)
 	go func() {

@@ -33,9 +33,10 @@ type governor struct {
 
 	changes [sluice.StepRefuse + 1]atomic.Uint64 // to each step
 
-	mu   sync.Mutex
-	load sluice.NodeLoad
-	step sluice.Step
+	mu      sync.Mutex
+	load    sluice.NodeLoad
+	step    sluice.Step
+	stepped chan struct{} // closed when there is another step
 }
 
 // start measures until stop.
@@ -114,6 +115,10 @@ func (g *governor) take(load sluice.NodeLoad, step sluice.Step) {
 	g.mu.Lock()
 	before := g.step
 	g.load, g.step = load, step
+	if before != step {
+		close(g.stepped)
+		g.stepped = make(chan struct{})
+	}
 	g.mu.Unlock()
 	if before == step {
 		return
@@ -134,4 +139,11 @@ func (g *governor) now() (sluice.NodeLoad, sluice.Step) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return withCounts(g.counters(), g.load), g.step
+}
+
+// watch returns the step, and a channel that is closed when there is another.
+func (g *governor) watch() (sluice.Step, <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.step, g.stepped
 }

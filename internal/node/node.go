@@ -44,6 +44,7 @@ type Node struct {
 	chat     *chat.Hub        // nil when off
 	relays   *relays          // nil on a node alone
 	relaying *relay.Server
+	forward  *forwarder // nil on a node alone
 	whip     *whip.Handler
 	whep     *whep.Handler
 	public   *server

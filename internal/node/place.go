@@ -61,7 +61,7 @@ func newPlacer(self, region string, registry *signaling.Registry) *placer {
 func (n *Node) newGovernor() error {
 	n.governor = &governor{
 		capacity: n.config.Node.Capacity, config: overload.Default(), counters: n.media.Counters,
-		platform: n.platformShare, apply: n.takeStep, log: n.log,
+		platform: n.platformShare, apply: n.takeStep, log: n.log, stepped: make(chan struct{}),
 	}
 	return n.exportNode()
 }

@@ -48,6 +48,7 @@ type relays struct {
 	running sync.WaitGroup
 	news    chan string // streams to announce
 
+	warned atomic.Bool             // of a node with the same address
 	others atomic.Pointer[[]other] // nodes that viewers can go to when this one dies
 
 	mu       sync.Mutex

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -28,7 +29,11 @@ func (n *Node) listen() error {
 	}
 	shared := wish.Config{
 		Limits: c.Limits.wish(), PublicURL: c.HTTP.PublicURL, ICEServers: c.Media.iceServers(time.Now),
-		Passes: n.passes(),
+		Passes: n.passes(), Overload: n.governor.watch,
+	}
+	if n.forward = n.newForwarder(); n.forward != nil {
+		shared.Node = n.cluster.id
+		engine.Use(n.forward.handle)
 	}
 	n.whip, err = whip.New(whip.Deps{Media: ingest{n}, Auth: n.auth, Limiter: limiter, Log: n.log}, shared)
 	if err != nil {
@@ -48,11 +53,15 @@ func (n *Node) listen() error {
 	if err := n.routes(engine, limiter); err != nil {
 		return err
 	}
-	if n.public, err = newServer(c.HTTP.Addr, n.front(engine), c.HTTP.TLS, n.log); err != nil {
+	proxies, err := parseTrusted(c.HTTP.Trusted)
+	if err != nil {
+		return fmt.Errorf("http.trusted_proxies: %w", err)
+	}
+	if n.public, err = newServer(c.HTTP.Addr, proxies.handler(n.front(engine)), c.HTTP.TLS, n.log); err != nil {
 		return errors.Join(errors.New("http.addr"), err)
 	}
 	n.cluster.registry.SetURL(n.address())
-	n.public.listener = newPerIPListener(n.public.listener, c.Limits.ConnectionsPerIP)
+	n.public.listener = newPerIPListener(n.public.listener, c.Limits.ConnectionsPerIP, proxies.has)
 	if c.Ops.Addr == "" {
 		return nil
 	}

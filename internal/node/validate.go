@@ -48,8 +48,14 @@ func (c Config) validateHTTP() error {
 		check("http.addr", checkAddr(c.HTTP.Addr)),
 		checkThat((c.HTTP.TLS.Cert == "") == (c.HTTP.TLS.Key == ""), "http.tls: cert and key go together"),
 		check("http.public_url", checkOrigin(c.HTTP.PublicURL)),
+		check("http.trusted_proxies", checkTrusted(c.HTTP.Trusted)),
 		check("ops.addr", optional(c.Ops.Addr, checkAddr)),
 	)
+}
+
+func checkTrusted(list []string) error {
+	_, err := parseTrusted(list)
+	return err
 }
 
 func (c Config) validateMedia() error {

@@ -40,7 +40,28 @@ type Config struct {
 	ICEServers func(g sluice.Grant) []ICEServer
 	// Passes lets callers go to another node. nil: none are sent there.
 	Passes Passes
+	// Overload returns how far the server goes to carry what it has, for the event
+	// streams of sessions, and what is closed when that changes. nil: it is none.
+	Overload func() (step sluice.Step, changed <-chan struct{})
+	// Node names this node at the end of each session's URL, after a dot, so that
+	// others know whose it is. "": it is alone.
+	Node string
 }
+
+// Step is what Overload says.
+func (c Config) Step() (step sluice.Step, changed <-chan struct{}) {
+	if c.Overload == nil {
+		return sluice.StepNone, nil
+	}
+	return c.Overload()
+}
+
+// EventOverload is an event of our own: the server takes a step to carry what it
+// has, or takes one back. Its data names the step, see StepData.
+const EventOverload = "overload"
+
+// StepData is the data of that event.
+func StepData(step sluice.Step) []byte { return []byte(`{"step":"` + step.String() + `"}`) }
 
 // Validate refuses a configuration that cannot work.
 func (c Config) Validate() error {
@@ -207,6 +228,9 @@ func (e *Endpoint[S]) post(w http.ResponseWriter, r *http.Request, stream string
 
 func (e *Endpoint[S]) enter(session S, stream string, shape Shape) *Entry[S] {
 	secret := newSecret()
+	if e.config.Node != "" {
+		secret += "." + e.config.Node
+	}
 	entry := &Entry[S]{
 		Session: session, Stream: stream, Shape: shape, secret: secret,
 		URL:  e.config.PublicURL + e.kind.Base + "/" + stream + "/" + secret,

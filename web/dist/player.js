@@ -1,1 +1,1 @@
-import{j as a}from"./chunk-CIXGYVTC.js";import"./chunk-C2VYOYVQ.js";import"./chunk-RDVKXVVK.js";import"./chunk-SVWSUNLV.js";import"./chunk-EXIBYURN.js";import"./chunk-YKYHX6PP.js";import"./chunk-KOQIISQL.js";import"./chunk-JP2EVBVL.js";export{a as LivePlayer};
+import{j as a}from"./chunk-HGHS7TCP.js";import"./chunk-C2VYOYVQ.js";import"./chunk-RDVKXVVK.js";import"./chunk-SVWSUNLV.js";import"./chunk-3NJGAEBS.js";import"./chunk-YKYHX6PP.js";import"./chunk-H7HHPRLZ.js";import"./chunk-HCAIACTL.js";export{a as LivePlayer};

@@ -1,1 +1,1 @@
-import{a as b}from"./chunk-EXIBYURN.js";import"./chunk-YKYHX6PP.js";import"./chunk-KOQIISQL.js";import{a}from"./chunk-JP2EVBVL.js";export{a as HttpError,b as WhepPlayer};
+import{a as b}from"./chunk-3NJGAEBS.js";import"./chunk-YKYHX6PP.js";import"./chunk-H7HHPRLZ.js";import{a}from"./chunk-HCAIACTL.js";export{a as HttpError,b as WhepPlayer};

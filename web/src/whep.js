@@ -25,7 +25,7 @@ const TAIL_MS = 700; // packets this soon after "inactive" are still the old one
  *
  * Events (CustomEvent, facts in `detail`): statechange, no-media,
  * media-recovered, stats (summary), stats:<type> (each RTCStats), layers,
- * qualitychange, viewercount, latency, reconnecting, chatchannel (RTCDataChannel of
+ * qualitychange, viewercount, overload ({step}: what the server does to carry its load), latency, reconnecting, chatchannel (RTCDataChannel of
  * a new session), place ({url}: the endpoint of a new session, when it is another one).
  */
 export class WhepPlayer extends EventTarget {
@@ -229,6 +229,7 @@ export class WhepPlayer extends EventTarget {
       this.viewers = Number(data?.viewercount ?? data?.count ?? data ?? 0) || 0;
       this.#emit('viewercount', {count: this.viewers});
     }
+    if (name === 'overload') this.#emit('overload', {step: String(data?.step || 'none')});
     if (name === 'inactive') {
       this.#inactiveAt = performance.now();
       this.#setState('paused');

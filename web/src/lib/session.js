@@ -93,11 +93,12 @@ export class Session {
 
   /**
    * Asks whether the session still exists.
-   * @returns {Promise<'alive'|'gone'|'unknown'>} unknown: no answer came
+   * @returns {Promise<'alive'|'gone'|'unknown'>} unknown: no answer came, or only a balancer's
    */
   async probe(signal) {
     try {
       const response = await request(this.url, {method: 'GET', headers: this.headers, signal});
+      if (response.status >= 500) return 'unknown';
       return response.status === 404 || response.status === 410 ? 'gone' : 'alive';
     } catch {
       return 'unknown';

@@ -9,7 +9,7 @@ import {readEvents} from './sse.js';
 
 const EVENTS_REL = 'urn:ietf:params:whep:ext:core:server-sent-events';
 const LAYER_REL = 'urn:ietf:params:whep:ext:core:layer';
-const WANTED = ['active', 'inactive', 'layers', 'viewercount', 'reconnect'];
+const WANTED = ['active', 'inactive', 'layers', 'viewercount', 'reconnect', 'overload'];
 const RESTART_AFTER_MS = 1500; // disconnected for so long: try an ICE restart
 const ANSWER_MS = 1000; // for a server to say whether it is there
 

@@ -16,7 +16,7 @@ import {Panel} from './panel.js';
 import {recordedUrl, Sides} from './sides.js';
 
 const IDLE_MS = 2500;
-const FORWARD = ['statechange', 'no-media', 'media-recovered', 'qualitychange', 'viewercount', 'latency', 'reconnecting', 'layers', 'stats', 'chatchannel'];
+const FORWARD = ['statechange', 'no-media', 'media-recovered', 'qualitychange', 'viewercount', 'overload', 'latency', 'reconnecting', 'layers', 'stats', 'chatchannel'];
 
 /**
  * Attributes: src (WHEP endpoint), hls (playlist of the recorded side; "false" for none,
