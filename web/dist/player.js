@@ -1,1 +1,1 @@
-import{j as a}from"./chunk-HGHS7TCP.js";import"./chunk-C2VYOYVQ.js";import"./chunk-RDVKXVVK.js";import"./chunk-SVWSUNLV.js";import"./chunk-3NJGAEBS.js";import"./chunk-YKYHX6PP.js";import"./chunk-H7HHPRLZ.js";import"./chunk-HCAIACTL.js";export{a as LivePlayer};
+import{j as a}from"./chunk-7K7WMQOT.js";import"./chunk-C2VYOYVQ.js";import"./chunk-RDVKXVVK.js";import"./chunk-SVWSUNLV.js";import"./chunk-6GW3RQRG.js";import"./chunk-YKYHX6PP.js";import"./chunk-H7HHPRLZ.js";import"./chunk-HCAIACTL.js";export{a as LivePlayer};
