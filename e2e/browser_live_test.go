@@ -96,13 +96,14 @@ func TestBrowserPublishAndWatch(t *testing.T) {
 		accessible(camera)
 		accessible(viewer)
 	})
-	publisherReturns(t, n, camera, viewer)
+	spare := publisherReturns(t, n, camera, viewer)
+	otherCodecs(t, n, spare, viewer)
 	embedPlays(t, n, viewer)
 }
 
 // publisherReturns closes the publisher's tab and opens another: the viewer
-// stays connected with the same session.
-func publisherReturns(t *testing.T, n *running, camera, viewer *tab) {
+// stays connected with the same session. It returns the tab that publishes.
+func publisherReturns(t *testing.T, n *running, camera, viewer *tab) *tab {
 	t.Helper()
 	before := eval[string](viewer, session)
 	spare := openTab(t, camera.ctx)
@@ -115,6 +116,31 @@ func publisherReturns(t *testing.T, n *running, camera, viewer *tab) {
 	publishFrom(spare, n.URL+"/publish/demo")
 	viewer.until("the picture is back", state+" === 'live'")
 	grows(viewer, "frames are decoded again", decoded)
+	if eval[string](viewer, session) != before {
+		t.Errorf("the viewer made a new session")
+	}
+	return spare
+}
+
+// otherCodecs publishes again with codecs of which the browser must be told to
+// send layers: the viewer stays and can choose among them.
+func otherCodecs(t *testing.T, n *running, camera, viewer *tab) {
+	t.Helper()
+	before := eval[string](viewer, session)
+	for _, codec := range []string{"VP9", "AV1"} {
+		camera.exec(goLive) // ends it
+		camera.exec("const c = document.querySelector('#codec'); c.value = '" + codec + "'; c.dispatchEvent(new Event('change')); " + goLive)
+		camera.until("three layers of "+codec+" are sent", layersOn)
+		viewer.until("their picture", state+" === 'live' && "+height+" === 720")
+		if st, err := n.stream("demo"); err != nil || len(st.Layers) != 3 || st.Layers[0].Codec != codec {
+			t.Errorf("%s: %+v, %v", codec, st.Layers, err)
+		}
+		pickLayer(viewer, "q")
+		viewer.until("the smallest layer of "+codec, height+" === 180")
+		pickLayer(viewer, "auto")
+		viewer.until("the largest layer of "+codec, height+" === 720")
+		grows(viewer, "frames are decoded", decoded)
+	}
 	if eval[string](viewer, session) != before {
 		t.Errorf("the viewer made a new session")
 	}

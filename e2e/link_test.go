@@ -8,31 +8,62 @@ import (
 
 	"github.com/sluice-live/sluice/e2e/netwire"
 	"github.com/sluice-live/sluice/internal/client"
+	"github.com/sluice-live/sluice/internal/client/clips"
 )
 
 const oneWay = 20 * time.Millisecond
 
-// overWire shows the ladder of layers to a browser at the far end of a wire.
-func overWire(t *testing.T) (*netwire.Wire, *recording) {
+// publishLadder sends layers that come with a keyframe when asked.
+func publishLadder(t *testing.T, n *running, clip *clips.Clip) *client.Publisher {
+	t.Helper()
+	p := publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: clip, KeyframesOnRequest: true})
+	n.live(t, "demo", len(clip.Layers))
+	return p
+}
+
+// overWire shows the ladder of layers to a browser at the far end of a wire. The
+// browser came when there was only one layer. The function publishes others in
+// place of them, from to before the end of the ladder.
+func overWire(t *testing.T) (*netwire.Wire, *recording, func(from, to int)) {
 	t.Helper()
 	wire := openWire(t, netwire.Settings{Delay: oneWay})
 	n := nodeOn(t, wire)
-	publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: laddered(t), KeyframesOnRequest: true})
-	n.live(t, "demo", 3)
+	clip := laddered(t)
+	var p *client.Publisher
+	publish := func(from, to int) {
+		t.Helper()
+		if p != nil {
+			if err := p.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		some := *clip
+		some.Layers = clip.Layers[from:to]
+		p = publishLadder(t, n, &some)
+	}
+	publish(2, 3)
 	b := farBrowser(t, wire)
 	b.open(n.URL + "/watch/demo")
 	b.until("the picture plays", state+" === 'live' && "+decoded+" > 30 && "+height+" === 720")
+	before := eval[string](b, session)
+	publish(0, 3)
+	grows(b, "the picture plays on", decoded)
 	r := record(t, n, b, "demo")
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("\n%s", r)
 		}
 	})
-	return wire, r
+	r.until(t, pageTimeout, "the path is measured", func(m moment) bool { return m.Viewer.EstimateBy == "transport-cc" && m.Viewer.Layer == "f" })
+	if eval[string](b, session) != before {
+		t.Error("the viewer made a new session")
+	}
+	return wire, r, publish
 }
 
 // TestLimitedLink narrows a viewer's link to 1.2 Mbit/s, then 300 kbit/s, and
-// frees it again. The layer follows, and the picture does not freeze.
+// frees it again. The layer follows, and the picture does not freeze. Then there is
+// one layer only.
 func TestLimitedLink(t *testing.T) {
 	const (
 		settled = 4 * time.Second // at each rate
@@ -40,7 +71,7 @@ func TestLimitedLink(t *testing.T) {
 		up      = 20 * time.Second
 		freeze  = 1500 * time.Millisecond // the target is 500 ms
 	)
-	wire, r := overWire(t)
+	wire, r, publish := overWire(t)
 	r.wait(t, time.Second)
 	for _, step := range []struct {
 		rate  int
@@ -70,11 +101,15 @@ func TestLimitedLink(t *testing.T) {
 			t.Errorf("layer %s does not stay, it is %q: %s", step.layer, m.Viewer.Layer, m.Viewer.Reason)
 		}
 	}
+	publish(1, 2)
+	r.until(t, pageTimeout, "the only layer", func(m moment) bool {
+		return m.Viewer.EstimateBy == "" && m.Viewer.Layer == "" && m.Viewer.Waiting == "" && m.Sight.Height == heightOf("h")
+	})
 }
 
 // TestLossyLink loses packets at random in both directions.
 func TestLossyLink(t *testing.T) {
-	wire, r := overWire(t)
+	wire, r, _ := overWire(t)
 	for _, c := range []struct {
 		loss      float64
 		frozen    float64 // of the time, at most

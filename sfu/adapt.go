@@ -96,7 +96,7 @@ func (m *member) measure(on bool) {
 	if on == (m.estimate != nil) || m.video == nil {
 		return
 	}
-	m.estimate = nil
+	m.estimate, m.filler = nil, filler{}
 	if on {
 		m.estimate = estimate.New(estimate.Config{Start: startBitrate})
 		m.viewer.measured()
@@ -141,6 +141,7 @@ func (m *member) choose(c *menu, now int64) {
 	var path estimate.State
 	if m.estimate != nil {
 		path = m.estimate.State()
+		m.meter.note(m.sent(), now)
 	}
 	if path.Source != "" && path.Source != "none" {
 		facts.Estimate, facts.Overuse, facts.Pausable = path.Bitrate, path.Overuse, path.Source == "transport-cc"
@@ -158,9 +159,20 @@ func (m *member) choose(c *menu, now int64) {
 	case d.Index >= 0:
 		m.change(c, d.Index, &path, now)
 	}
-	if d.Probe > 0 && m.mayProbe() && m.estimate.CanProbe(now) {
+	if !m.mayProbe() {
+		return
+	}
+	if d.Probe > 0 && m.estimate.CanProbe(now) {
 		m.estimate.StartProbe(d.Probe, now)
 	}
+	media := 0
+	if d.Index >= 0 {
+		media = c.layers[d.Index].Bitrate
+	}
+	if c.audio != nil {
+		media += c.audio.bitrate()
+	}
+	m.filler.plan(d.Probe, media, &path, now)
 }
 
 // paceFor returns how fast the layer at index may be sent, in bits per second; 0
@@ -284,7 +296,7 @@ func (m *member) heed(sh *shard, c command, now int64) {
 	case noteREMB:
 		m.estimate.REMB(c.remb, now)
 	case noteReception:
-		m.estimate.Report(c.reception.loss, c.reception.rtt, now)
+		m.estimate.Report(c.reception.loss, c.reception.rtt, m.meter.recent(), now)
 	}
 	if !before && m.estimate.State().Overuse {
 		sh.menu.read(sh.stream.sources.Load(), now)

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/sluice-live/sluice"
 )
@@ -11,7 +12,7 @@ import (
 // BenchmarkAnswer measures what answering a viewer's offer costs, without the
 // handshakes that follow.
 func BenchmarkAnswer(b *testing.B) {
-	s, err := New(Config{MediaAddr: "127.0.0.1:0", Loopback: true, Wait: true, MaxPending: 1 << 30, MaxPendingPerIP: 1 << 30}, Deps{})
+	s, err := New(Config{MediaAddr: "127.0.0.1:0", Loopback: true, Wait: true, HandshakeTimeout: time.Hour, MaxPending: 1 << 30, MaxPendingPerIP: 1 << 30}, Deps{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -21,6 +22,9 @@ func BenchmarkAnswer(b *testing.B) {
 		b.Fatal(err)
 	}
 	o := sluice.Offer{Stream: "demo", SDP: string(offer), Remote: netip.MustParseAddr("127.0.0.1")}
+	if _, err := s.Watch(b.Context(), o); err != nil { // so that the stream stays
+		b.Fatal(err)
+	}
 	b.ReportAllocs()
 	for b.Loop() {
 		v, err := s.Watch(b.Context(), o)

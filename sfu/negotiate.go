@@ -55,9 +55,11 @@ func termsFor(r role, layered bool) terms {
 // feedbackFor returns the feedback that suits a section: a viewer without
 // transport-wide feedback could not be measured without REMB if layers came later.
 func (t terms) feedbackFor(m *sdp.MediaDescription, r role) []string {
-	if r == publishing || slices.Contains(t.feedback, "goog-remb") || slices.ContainsFunc(m.Attributes, func(a sdp.Attribute) bool {
-		return a.Key == "rtcp-fb" && strings.HasSuffix(a.Value, " transport-cc")
-	}) {
+	offers := func(key, suffix string) bool {
+		return slices.ContainsFunc(m.Attributes, func(a sdp.Attribute) bool { return a.Key == key && strings.HasSuffix(a.Value, suffix) })
+	}
+	numbered := offers("rtcp-fb", " transport-cc") && offers("rtpmap", " rtx/90000") // without RTX packets carry no numbers
+	if r == publishing || slices.Contains(t.feedback, "goog-remb") || numbered {
 		return t.feedback
 	}
 	return append(slices.Clone(t.feedback), "goog-remb")
@@ -132,7 +134,7 @@ func (o *offered) mediaEngine(t terms, r role, layers []*layer) (*webrtc.MediaEn
 				return nil, sluice.Errorf(sluice.CodeUnprocessable, "the %s section: %w", m.MediaName.Media, err)
 			}
 		}
-		trim(m, codecs)
+		trim(m, codecs, t)
 		declareStereo(m, layers)
 		for _, uri := range t.extensions {
 			if uri == codec.DependencyURI && r == viewing && !o.mixed() {
@@ -199,23 +201,36 @@ func likely(c codec.Codec, layers []*layer) string {
 	return "profile-id=0;profile=0"
 }
 
-// trim takes the formats out of a media section that are not among codecs.
-func trim(m *sdp.MediaDescription, codecs []webrtc.RTPCodecParameters) {
+// trim takes out of a media section what is not among codecs and terms. What
+// feedback a format has is known by its codec; so one line for each kind says it of
+// all of them.
+func trim(m *sdp.MediaDescription, codecs []webrtc.RTPCodecParameters, t terms) {
 	keep := map[string]bool{}
+	var feedback []sdp.Attribute
 	for _, c := range codecs {
 		keep[strconv.Itoa(int(c.PayloadType))] = true
+		for _, f := range c.RTCPFeedback {
+			line := sdp.NewAttribute("rtcp-fb", strings.TrimSpace("* "+f.Type+" "+f.Parameter))
+			if !slices.Contains(feedback, line) {
+				feedback = append(feedback, line)
+			}
+		}
 	}
 	m.MediaName.Formats = slices.DeleteFunc(m.MediaName.Formats, func(pt string) bool { return !keep[pt] })
-	m.Attributes = slices.DeleteFunc(m.Attributes, func(a sdp.Attribute) bool {
-		pt, _, _ := strings.Cut(a.Value, " ")
+	m.Attributes = append(slices.DeleteFunc(m.Attributes, func(a sdp.Attribute) bool {
 		switch a.Key {
 		case "rtpmap", "fmtp":
+			pt, _, _ := strings.Cut(a.Value, " ")
 			return !keep[pt]
 		case "rtcp-fb":
-			return pt != "*" && !keep[pt]
+			return true
+		case "extmap":
+			_, uri, _ := strings.Cut(a.Value, " ")
+			uri, _, _ = strings.Cut(uri, " ")
+			return !slices.Contains(t.extensions, uri)
 		}
 		return false
-	})
+	}), feedback...)
 }
 
 // text is the offer as Pion gets it.

@@ -14,8 +14,9 @@ func TestREMBIsTakenWhereNothingElseTells(t *testing.T) {
 		layered, want bool
 	}{
 		{"layers", "a=rtcp-fb:96 transport-cc\r\n", viewing, true, true},
-		{"one layer", "a=rtcp-fb:96 transport-cc\r\n", viewing, false, false},
-		{"one layer, for all formats", "a=rtcp-fb:* transport-cc\r\n", viewing, false, false},
+		{"one layer", "a=rtcp-fb:96 transport-cc\r\na=rtpmap:97 rtx/90000\r\n", viewing, false, false},
+		{"one layer, for all formats", "a=rtcp-fb:* transport-cc\r\na=rtpmap:97 rtx/90000\r\n", viewing, false, false},
+		{"one layer without retransmissions", "a=rtcp-fb:96 transport-cc\r\n", viewing, false, true},
 		{"one layer without transport-cc", "", viewing, false, true},
 		{"publisher", "", publishing, false, false},
 	} {

@@ -161,6 +161,7 @@ func (s *SFU) settingEngine(setup string) (webrtc.SettingEngine, error) {
 	se.SetIncludeLoopbackCandidate(s.cfg.Loopback)
 	se.SetLite(s.cfg.ICELite)
 	se.DisableActiveTCP(true)
+	se.DisableMediaEngineCopy(true) // each session has its own
 	se.DetachDataChannels()
 	se.SetSCTPMaxReceiveBufferSize(sctpWindow)
 	se.SetSCTPMaxMessageSize(sctpMessage)

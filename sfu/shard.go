@@ -75,6 +75,8 @@ type member struct {
 	counted      uint64 // bytes to another node that are counted as such
 	reception    reception
 	estimate     *estimate.Estimator // of the path; nil when there is nothing to choose
+	meter        meter
+	filler       filler
 	choice       choice.State
 	reason       string // why it has its layer
 }
@@ -196,6 +198,7 @@ func (sh *shard) forward(now int64) (backlog bool) {
 		if m.probe(sh, now) {
 			backlog = true
 		}
+		m.fill(sh, now)
 		if !m.joined && m.viewer.carries == nil && m.video != nil && m.video.packets > 0 {
 			m.joined = true
 			sh.sfu.deps.JoinTime.Observe(time.Since(m.viewer.since).Seconds())

@@ -19,6 +19,7 @@ type WatchCmd struct {
 	Layer     string        `placeholder:"RID" help:"Layer of a simulcast stream to watch, such as q, h or f. Without it the server chooses."`
 	Record    string        `placeholder:"PATH" help:"Also write what arrives: .mp4 (H.264, VP9, AV1 and Opus), .ivf (VP8, VP9, AV1), .h264 or .ogg (Opus)."`
 	NACK      bool          `default:"true" negatable:"" help:"Ask for lost packets."`
+	TWCC      bool          `default:"true" negatable:"" help:"Send transport-cc feedback; without it receiver reports only."`
 	Reconnect bool          `help:"Start again when the session ends or nobody publishes, on another node of the cluster when this one is gone."`
 	Duration  time.Duration `placeholder:"TIME" help:"Stop after this long; 0 for never."`
 	JSON      bool          `help:"Print statistics as JSON lines."`
@@ -47,7 +48,7 @@ func (c *WatchCmd) Run(ctx context.Context, out io.Writer) error {
 	ctx, cancel := limited(ctx, c.Duration)
 	defer cancel()
 	log := sessionLogger(c.Verbose)
-	cfg := client.ViewerConfig{URL: c.URL, Token: c.Token, NACK: c.NACK, TransportCC: true, Log: log}
+	cfg := client.ViewerConfig{URL: c.URL, Token: c.Token, NACK: c.NACK, TransportCC: c.TWCC, Log: log}
 	var recorder *record.Recorder
 	if c.Record != "" {
 		var err error

@@ -178,8 +178,8 @@ export class WhipPublisher extends EventTarget {
 
   #encodings(track) {
     const {height = 720, frameRate = 30} = track.getSettings();
-    const {simulcast, videoBitrate} = this.#options;
-    return encodings({simulcast, height, fps: Math.round(frameRate) || 30, maxBitrate: videoBitrate});
+    const {simulcast, videoBitrate, videoCodec} = this.#options;
+    return encodings({simulcast, height, fps: Math.round(frameRate) || 30, maxBitrate: videoBitrate, codec: videoCodec});
   }
 
   #videoBudget() {

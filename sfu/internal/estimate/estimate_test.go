@@ -70,11 +70,11 @@ func TestREMBAndReports(t *testing.T) {
 	e := New(Config{})
 	now := int64(time.Second)
 	e.REMB(3e6, now)
-	e.Report(0.01, int64(40*time.Millisecond), now)
+	e.Report(0.01, int64(40*time.Millisecond), 0, now)
 	if s := e.State(); s.Bitrate != 3_000_000 || s.Source != "remb" {
 		t.Errorf("after a REMB and a good report: %+v", s)
 	}
-	e.Report(0.30, int64(40*time.Millisecond), now+int64(time.Second))
+	e.Report(0.30, int64(40*time.Millisecond), 0, now+int64(time.Second))
 	if s := e.State(); s.Bitrate != 2_550_000 || !s.Overuse || s.Loss != 0.30 {
 		t.Errorf("after 30 %% loss: %+v", s)
 	}
@@ -84,7 +84,7 @@ func TestREMBAndReports(t *testing.T) {
 	}
 	for i := range 30 {
 		e.REMB(3e6, now+int64(time.Duration(2+i)*time.Second))
-		e.Report(0, 0, now+int64(time.Duration(2+i)*time.Second))
+		e.Report(0, 0, 0, now+int64(time.Duration(2+i)*time.Second))
 	}
 	if s := e.State(); s.Bitrate != 3_000_000 {
 		t.Errorf("after 30 good seconds: %+v", s)
@@ -98,12 +98,12 @@ func TestReportsAlone(t *testing.T) {
 	report := func(n int, loss float64, rtt time.Duration) State {
 		for range n {
 			now += int64(time.Second)
-			e.Report(loss, int64(rtt), now)
+			e.Report(loss, int64(rtt), 0, now)
 		}
 		return e.State()
 	}
 	const near = 40 * time.Millisecond
-	if s := report(20, 0, near); s.Source != "loss" || s.Bitrate < 2_000_000 || s.Bitrate > 4_000_000 {
+	if s := report(20, 0, near); s.Source != "loss" || s.Bitrate < 2_000_000 || s.Bitrate > 8_000_000 {
 		t.Fatalf("20 s without loss: %+v", s)
 	}
 	before := e.State().Bitrate
@@ -129,6 +129,42 @@ func TestReportsAlone(t *testing.T) {
 	}
 }
 
+// TestReportsKnowWhatWasSent: loss says at once what the path carries, and half a
+// minute later twice as much is tried.
+func TestReportsKnowWhatWasSent(t *testing.T) {
+	e := New(Config{Start: 4_000_000})
+	now := int64(time.Second)
+	report := func(loss float64, rtt time.Duration, sent int) int {
+		now += int64(time.Second)
+		e.Report(loss, int64(rtt), sent, now)
+		return e.State().Bitrate
+	}
+	const near = 40 * time.Millisecond
+	report(0, near, 2_500_000)
+	if got := report(0.5, near, 2_500_000); got < 1_100_000 || got > 1_250_000 {
+		t.Errorf("half of 2.5 Mbit/s is lost: %d", got)
+	}
+	if got := report(0.3, near, 2_500_000); got < 1_000_000 {
+		t.Errorf("the next report is still about the time before: %d", got)
+	}
+	for range 5 {
+		report(0, near, 600_000)
+	}
+	if got := report(0, 400*time.Millisecond, 600_000); got < 1_000_000 {
+		t.Errorf("one late report: %d", got)
+	}
+	low := report(0, 400*time.Millisecond, 600_000)
+	if low < 450_000 || low > 550_000 {
+		t.Errorf("a long queue of 600 kbit/s: %d", low)
+	}
+	for range 30 {
+		report(0, near, 200_000)
+	}
+	if got := e.State().Bitrate; got < 2*low {
+		t.Errorf("after 30 good seconds: %d, before %d", got, low)
+	}
+}
+
 // TestFallbackAndBack is a viewer whose transport-wide feedback ends, and comes
 // back later.
 func TestFallbackAndBack(t *testing.T) {
@@ -136,7 +172,7 @@ func TestFallbackAndBack(t *testing.T) {
 	w.run(2*time.Second, nil)
 	before := w.e.State()
 	w.e.REMB(100e3, w.now*nanos)
-	w.e.Report(0.5, 0, w.now*nanos)
+	w.e.Report(0.5, 0, 0, w.now*nanos)
 	if s := w.e.State(); s != before {
 		t.Errorf("other reports beside transport-wide ones: %+v, before %+v", s, before)
 	}

@@ -4,11 +4,13 @@ import "math"
 
 const (
 	// slowGrowth is a second's increase near the rate at which loss set in.
-	slowGrowth = 1.01
-	lossGrowth = 1.05
+	slowGrowth = 1.02
+	lossGrowth = 1.10
 	nearCut    = 0.9
 	// cutTime is the time between two cuts for loss, at least.
 	cutTime = 700 * millisecond
+	// arrivedCut is what is taken of the rate that arrived while packets were lost.
+	arrivedCut = 0.95
 	// slowQueue is the growth of the round trip that counts as overuse.
 	slowQueue = 200 * millisecond
 )
@@ -41,9 +43,10 @@ func (e *Estimator) REMB(bitsPerSecond float64, now int64) {
 }
 
 // Report takes a receiver report (RFC 3550 section 6.4.1): the fraction lost and
-// the round trip in nanoseconds, 0 when unknown. It counts while there is no
-// transport-wide feedback, which tells both better.
-func (e *Estimator) Report(loss float64, rtt int64, now int64) {
+// the round trip in nanoseconds, 0 when unknown. sent is the rate of what it tells
+// of, in bits per second, 0 when unknown. It counts while there is no
+// transport-wide feedback, which tells all of that better.
+func (e *Estimator) Report(loss float64, rtt int64, sent int, now int64) {
 	at := now / 1000
 	if math.IsNaN(loss) || e.transportFresh(at) {
 		return
@@ -62,8 +65,13 @@ func (e *Estimator) Report(loss float64, rtt int64, now int64) {
 	e.control.overuse = r.loss > lossHigh || r.queue > slowQueue
 	switch {
 	case e.control.overuse && at-r.cutAt >= cutTime:
-		r.cut, r.cutAt = e.target, at
-		r.limit = min(e.target*(1-r.loss/2), e.target*0.95)
+		r.cutAt = at
+		r.limit = min(e.target*(1-r.loss/2), e.target*arrivedCut)
+		r.cut = e.target
+		if sent > 0 {
+			r.limit = min(e.target*arrivedCut, r.arrived(float64(sent)))
+			r.cut = r.limit
+		}
 	case r.loss < lossLow:
 		r.grow(e.target, elapsed)
 	}
@@ -73,6 +81,14 @@ func (e *Estimator) Report(loss float64, rtt int64, now int64) {
 		e.setTarget(r.limit)
 		r.limit = e.target
 	}
+}
+
+// arrived is what to send after more than the path carries was sent, at that rate.
+func (r *reports) arrived(sent float64) float64 {
+	if r.loss > lossHigh {
+		return sent * (1 - r.loss) * arrivedCut
+	}
+	return sent * beta // the queue must drain
 }
 
 // roundTrip learns the queue from round trips: the lesser of two counts, so that

@@ -127,7 +127,7 @@ func FuzzFeedback(f *testing.F) {
 			}
 			if len(data) >= 16 {
 				e.REMB(math.Float64frombits(binary.BigEndian.Uint64(data)), now)
-				e.Report(math.Float64frombits(binary.BigEndian.Uint64(data[8:])), step, now)
+				e.Report(math.Float64frombits(binary.BigEndian.Uint64(data[8:])), step, int(step), now)
 			}
 			e.StartProbe(int(step), now)
 			if n := e.ProbeBudget(now); n < 0 {

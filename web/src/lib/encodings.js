@@ -12,13 +12,16 @@ export function bitrateFor(height, fps = 30) {
   return Math.round(base * (fps > 45 ? 1.4 : 1));
 }
 
+// Of these a browser sends several layers only when each names its mode.
+const NAMED = ['VP9', 'AV1'];
+
 /**
  * RTCRtpEncodingParameters, worst layer first as simulcast wants it.
- * @param {{simulcast: boolean, height: number, fps: number, maxBitrate: number}} o
+ * @param {{simulcast: boolean, height: number, fps: number, maxBitrate: number, codec?: string}} o
  */
-export function encodings({simulcast, height, fps, maxBitrate}) {
+export function encodings({simulcast, height, fps, maxBitrate, codec = ''}) {
   const top = maxBitrate || bitrateFor(height, fps);
-  const common = {maxFramerate: fps};
+  const common = {maxFramerate: fps, ...(NAMED.includes(codec) && {scalabilityMode: 'L1T3'})};
   if (!simulcast) return [{...common, maxBitrate: top}];
   const share = top / bitrateFor(height, fps);
   const layer = (rid, by) => ({

@@ -1,0 +1,97 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+
+	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/e2e/netwire"
+)
+
+// withoutReports takes lines out of the offers of a page, as players send them that
+// do not know these reports.
+func withoutReports(b *tab, lines string) {
+	b.t.Helper()
+	script := `
+const fetched = window.fetch;
+window.fetch = (url, init) => {
+  if (init?.method === 'POST' && typeof init.body === 'string' && init.body.startsWith('v=0'))
+    init = {...init, body: init.body.split('\r\n').filter((l) => !/` + lines + `/.test(l)).join('\r\n')};
+  return fetched(url, init);
+};`
+	b.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+		return err
+	}))
+}
+
+// TestLimitedLinkByOtherReports is viewers whose links become narrow and free
+// again, and that send no transport-wide feedback: a client that sends receiver
+// reports alone, and a browser that sends its own estimate. That one takes minutes
+// to come back: a receiver raises its estimate by 8 % a second at most. LINKS=all
+// waits for it, and tries more rates.
+func TestLimitedLinkByOtherReports(t *testing.T) {
+	t.Parallel()
+	all := os.Getenv("LINKS") == "all"
+	t.Run("loss", func(t *testing.T) {
+		t.Parallel()
+		wire := openWire(t, netwire.Settings{Delay: oneWay})
+		n := nodeOn(t, wire)
+		publishLadder(t, n, laddered(t))
+		startChild(t, "ip", "netns", "exec", wire.Namespace, buildSluice(t), "watch", "--url", n.URL+"/whep/demo", "--no-twcc", "--duration", "5m")
+		narrowAndFree(t, n, wire, "loss", all)
+	})
+	if !all {
+		return
+	}
+	t.Run("remb", func(t *testing.T) {
+		t.Parallel()
+		wire := openWire(t, netwire.Settings{Delay: oneWay})
+		n := nodeOn(t, wire)
+		publishLadder(t, n, laddered(t))
+		b := farBrowser(t, wire)
+		withoutReports(b, "transport-cc|transport-wide")
+		b.open(n.URL + "/watch/demo")
+		b.until("the picture plays", state+" === 'live' && "+decoded+" > 30 && "+height+" === 720")
+		narrowAndFree(t, n, wire, "remb", true)
+	})
+}
+
+// narrowAndFree follows the layer of a viewer by what its reports say.
+func narrowAndFree(t *testing.T, n *running, wire *netwire.Wire, by string, all bool) {
+	t.Helper()
+	var v sluice.Viewer
+	layer := func(want string) {
+		t.Helper()
+		within(t, 3*time.Minute, "layer "+want, func() bool {
+			var err error
+			v, err = viewerOf(t.Context(), n, "demo")
+			return err == nil && v.Layer == want
+		})
+	}
+	layer("f")
+	for _, step := range []struct {
+		rate  int
+		layer string
+		long  bool
+	}{{1_200_000, "h", true}, {300_000, "q", false}, {0, "h", false}, {0, "f", true}} {
+		if step.long && !all {
+			continue
+		}
+		began := time.Now()
+		wire.Set(netwire.Settings{Delay: oneWay, Rate: step.rate})
+		layer(step.layer)
+		t.Logf("at %d bit/s: layer %s after %v; %d kbit/s by %s: %s", step.rate, step.layer, time.Since(began).Round(sampling), v.Estimate/1000, v.EstimateBy, v.Reason)
+	}
+	if v.EstimateBy != by {
+		t.Errorf("measured by %q", v.EstimateBy)
+	}
+}
