@@ -12,7 +12,7 @@ const (
 	// fillPatience is how long padding goes on that does not raise the receiver's
 	// estimate by fillRise percent, and fillRest how long there is none then.
 	fillPatience = int64(5 * time.Second)
-	fillRest     = int64(10 * time.Second)
+	fillRest     = int64(15 * time.Second)
 	fillRise     = 105
 	// fillMost is the longest time whose padding is made up for at once.
 	fillMost = int64(100 * time.Millisecond)

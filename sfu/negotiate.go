@@ -72,6 +72,8 @@ type offered struct {
 
 	groups map[uint32]string // names of layers by SSRC, of simulcast by SSRC groups
 	clones []string          // mids of sections that the peer does not know
+
+	spare []webrtc.RTPCodecParameters // video formats that Pion does not know of
 }
 
 func parseOffer(text string) (*offered, error) {
@@ -122,6 +124,9 @@ func (o *offered) mediaEngine(t terms, r role, layers []*layer) (*webrtc.MediaEn
 		codecs := offeredCodecs(m, t.feedbackFor(m, r))
 		if r == viewing {
 			codecs = onePerCodec(codecs, layers)
+			if kind == webrtc.RTPCodecTypeVideo && !t.relay && len(codecs) > 0 && o.sections("video") == 1 {
+				codecs = o.withhold(codecs, layers)
+			}
 		}
 		if t.flexfec && len(codecs) > 0 {
 			codecs = append(codecs, offeredFlexFEC(parseFormats(m), m.MediaName.Media)...)
@@ -210,7 +215,7 @@ func trim(m *sdp.MediaDescription, codecs []webrtc.RTPCodecParameters, t terms) 
 	for _, c := range codecs {
 		keep[strconv.Itoa(int(c.PayloadType))] = true
 		for _, f := range c.RTCPFeedback {
-			line := sdp.NewAttribute("rtcp-fb", strings.TrimSpace("* "+f.Type+" "+f.Parameter))
+			line := sdp.NewAttribute("rtcp-fb", "* "+feedbackLine(f))
 			if !slices.Contains(feedback, line) {
 				feedback = append(feedback, line)
 			}

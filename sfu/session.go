@@ -194,6 +194,7 @@ func (ses *session) accept(ctx context.Context) error {
 	if ses.answer, err = ses.offer.collapse(answer); err != nil {
 		return sluice.Errorf(sluice.CodeInternal, "the answer cannot be read: %w", err)
 	}
+	ses.answer = ses.offer.tell(ses.answer)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,9 +20,10 @@ type track struct {
 	ssrc    uint32
 	rtxSSRC uint32 // 0: not negotiated
 	formats []trackFormat
-	twccID  uint8  // header extension of transport-wide sequence numbers; 0: none
-	delayID uint8  // and of the playout delay
-	fecSSRC uint32 // of repair packets; 0: not negotiated
+	spare   []webrtc.RTPCodecParameters // formats that Pion does not know of
+	twccID  uint8                       // header extension of transport-wide sequence numbers; 0: none
+	delayID uint8                       // and of the playout delay
+	fecSSRC uint32                      // of repair packets; 0: not negotiated
 	fecPT   uint8
 	fecSeq  uint16  // of the next repair packet; it goes on, for no AES-GCM nonce may come twice
 	shield  *shield // makes repair packets; nil: not now
@@ -47,8 +49,9 @@ func (t *track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, e
 	t.twccID = extensionID(ctx.HeaderExtensions(), sdp.TransportCCURI)
 	t.delayID = extensionID(ctx.HeaderExtensions(), playoutDelayURI)
 	t.dependencyID = extensionID(ctx.HeaderExtensions(), codec.DependencyURI)
+	agreed := append(slices.Clone(ctx.CodecParameters()), t.spare...)
 	rtx, repeating := map[string]uint8{}, map[string]uint8{}
-	for _, p := range ctx.CodecParameters() {
+	for _, p := range agreed {
 		if apt, ok := strings.CutPrefix(p.SDPFmtpLine, "apt="); ok {
 			rtx[apt] = uint8(p.PayloadType)
 		} else if pt, ok := repeats(p.SDPFmtpLine); ok && isRED(p.MimeType) {
@@ -58,7 +61,7 @@ func (t *track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, e
 		}
 	}
 	var first *webrtc.RTPCodecParameters
-	for _, p := range ctx.CodecParameters() {
+	for _, p := range agreed {
 		c := codec.FromMimeType(p.MimeType)
 		if c == codec.Unknown {
 			continue

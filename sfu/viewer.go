@@ -11,7 +11,6 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/sluice-live/sluice"
-	"github.com/sluice-live/sluice/sfu/internal/codec"
 )
 
 // Viewer is a session that receives a stream.
@@ -106,6 +105,9 @@ func (v *Viewer) addTrack(kind webrtc.RTPCodecType) (*track, *webrtc.RTPSender, 
 		return nil, nil, nil
 	}
 	t := &track{kind: kind, stream: "sluice-" + v.stream.name}
+	if kind == webrtc.RTPCodecTypeVideo {
+		t.spare = v.offer.spare
+	}
 	transceiver, err := v.pc.AddTransceiverFromTrack(t, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
 	if err != nil {
 		return nil, nil, err
@@ -120,12 +122,9 @@ func (v *Viewer) checkCodecs() error {
 	if section == nil || len(layers) == 0 {
 		return nil
 	}
-	var offered []codec.Codec
-	for _, c := range offeredCodecs(section, nil) {
-		offered = append(offered, codec.FromMimeType(c.MimeType))
-	}
+	accepted := v.offer.accepted(section)
 	for _, l := range layers {
-		if slices.Contains(offered, l.codec) {
+		if slices.Contains(accepted, l.codec) {
 			return nil
 		}
 	}
