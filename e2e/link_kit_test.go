@@ -297,10 +297,12 @@ func heightOf(rid string) int {
 }
 
 // String is a table of the samples.
-func (r *recording) String() string {
+func (r *recording) String() string { return table(r.between(0, time.Hour)) }
+
+func table(moments []moment) string {
 	var b strings.Builder
 	var before moment
-	for _, m := range r.between(0, time.Hour) {
+	for _, m := range moments {
 		fmt.Fprintf(&b, "%6.1f %2s>%-2s %s est %8d rtt %4.0f loss %4.2f | %4dp fps %3.0f gap %5.0f frz %2d %5.2f kbit %5.0f nack %4d rep %4d lost %3d pli %d buf %3.0f | %s\n",
 			m.At.Seconds(), m.Viewer.Layer, m.Viewer.Target, m.Viewer.EstimateBy, m.Viewer.Estimate, m.Viewer.RTTMS, m.Viewer.Loss,
 			m.Sight.Height, float64(m.Sight.Decoded-before.Sight.Decoded)/max((m.At-before.At).Seconds(), 0.01), m.Sight.Gap, m.Sight.Freezes, m.Sight.Frozen,
