@@ -1,1 +1,5 @@
+<<<<<<< HEAD
 import{a as m,c as s}from"./chunk-7V3CYEVL.js";import"./chunk-ZTEIWUB4.js";import"./chunk-7K7WMQOT.js";import"./chunk-C2VYOYVQ.js";import"./chunk-RDVKXVVK.js";import{f as e,h as o}from"./chunk-SVWSUNLV.js";import"./chunk-6GW3RQRG.js";import"./chunk-YKYHX6PP.js";import"./chunk-H7HHPRLZ.js";import"./chunk-HCAIACTL.js";var t=e();document.title=t;var c=o(t),r=m(t,c),a=s(r,t,c,!1);document.body.classList.toggle("with-chat",!!a);document.body.append(r,...a?[a.element]:[]);
+=======
+import{a as m,c as s}from"./chunk-SR6243P2.js";import"./chunk-ZTEIWUB4.js";import"./chunk-LP4AYLIB.js";import"./chunk-C2VYOYVQ.js";import"./chunk-RDVKXVVK.js";import{f as e,h as o}from"./chunk-SVWSUNLV.js";import"./chunk-6GW3RQRG.js";import"./chunk-YKYHX6PP.js";import"./chunk-H7HHPRLZ.js";import"./chunk-HCAIACTL.js";var t=e();document.title=t;var c=o(t),r=m(t,c),a=s(r,t,c,!1);document.body.classList.toggle("with-chat",!!a);document.body.append(r,...a?[a.element]:[]);
+>>>>>>> e77f5de (web: tell pages of a server's overload)
