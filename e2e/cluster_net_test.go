@@ -70,6 +70,7 @@ func TestClusterLinks(t *testing.T) {
 	program := buildSluice(t)
 	for name, test := range map[string]func(*testing.T, string){
 		"lossy relay": testLossyRelay, "origin cut off": testOriginCutOff, "parent cut off": testParentCutOff,
+		"dead places": testDeadPlaces,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // each has a wire of its own, and mostly waits
@@ -180,4 +181,48 @@ func testParentCutOff(t *testing.T, program string) {
 		t.Logf("viewer %d: longest time between pictures %v", i, v.longest(cut).Round(time.Millisecond))
 	}
 	samePictures(t, viewers)
+}
+
+// backups waits until viewers of a node are told of so many others.
+func (m *member) backups(t *testing.T, n int) (all []string) {
+	t.Helper()
+	// Nodes look for each other every few seconds.
+	poll(t, 10*time.Second, 50*time.Millisecond, m.id+" names other nodes", func() bool {
+		v, err := client.Watch(t.Context(), client.ViewerConfig{URL: m.url + "/whep/demo", HTTP: clientHTTP(t)})
+		if err != nil {
+			return false
+		}
+		all = v.Backups()
+		return v.Close() == nil && len(all) == n
+	})
+	return all
+}
+
+// testDeadPlaces lets a page's node and the next one that it knows go silent: nothing
+// refuses a connection, and nothing answers. Then it begins at a node that answers,
+// but whose media do not get through.
+func testDeadPlaces(t *testing.T, program string) {
+	nodes := newAcross(t, program, netwire.Settings{Delay: time.Millisecond})
+	a := nodes.near(t, "a", "--node.region=home")
+	b, c := nodes.far(t, "b", "--node.region=out"), nodes.far(t, "c", "--node.region=out")
+	publishClip(t, client.PublisherConfig{URL: a.url + "/whip/demo", Clip: pattern(t, clips.H264, true), KeyframesOnRequest: true})
+	a.live(t, "demo", 3)
+	if next := b.backups(t, 2)[0]; next != c.url+"/whep/demo" {
+		t.Fatalf("the next place is %s, want the one of the same region", next)
+	}
+	page := newBrowser(t)
+	page.open(b.url + "/watch/demo")
+	page.until("the picture plays", state+" === 'live' && "+decoded+" > 30")
+	page.exec(gaps)
+	nodes.wire.Set(netwire.Settings{Loss: 1})
+	page.until("the page goes on at the place that is left", session+".startsWith('"+a.url+"') && performance.now() - window.gaps.last < 300")
+	t.Logf("longest time without a picture when the next place is silent too: %.0f ms", readGaps(page).Worst)
+	nodes.wire.Set(netwire.Settings{Delay: time.Millisecond})
+
+	deaf := nodes.near(t, "deaf", "--node.region=home", "--media.public_ips=192.0.2.1", "--media.ice_lite", "--media.tcp=false")
+	deaf.backups(t, 2)
+	page.open(deaf.url + "/watch/demo")
+	began := time.Now()
+	page.until("the page goes on where media get through", state+" === 'live' && "+session+" && !"+session+".startsWith('"+deaf.url+"')")
+	t.Logf("pictures after %v when those of the first place do not get through", time.Since(began).Round(time.Millisecond))
 }

@@ -12,10 +12,14 @@ export {HttpError};
 
 const TICK_MS = 250;
 const STATS_EVERY = 4; // ticks
-const OPEN_MS = 5000; // for a server to answer, when there are others
+const OPEN_MS = 3000; // for a server to answer, when there are others
+const ALONE_MS = 15000; // the same when there are none
+const CONNECT_MS = 3000; // for media to get through then, and longer each time in a row that it does not
+const CONNECT_MOST_MS = 15000;
 const LOOK_MS = 200; // between two looks for a server that restarts, and as much again at random
 const DOUBT_MS = 300; // without a packet, when the server seems to be gone
 const DEAF = 2; // a server that sends no media still reports, each two seconds
+const CUT_OFF = 4; // another path has not helped
 const TAIL_MS = 700; // packets this soon after "inactive" are still the old ones
 
 /**
@@ -43,6 +47,7 @@ export class WhepPlayer extends EventTarget {
   #places = null;
   #heard = 0; // bytes of all kinds when media was missed
   #deaf = 0; // times in a row that these were the same
+  #unreached = 0; // sessions in a row without a packet
 
   /**
    * @param {object} options
@@ -133,10 +138,8 @@ export class WhepPlayer extends EventTarget {
       try {
         const ended = await this.#session(url, previous, signal, opened);
         previous = ended.reason === 'moved' ? ended.connection : null;
-        if (ended.reason === 'lost') {
-          lost = ended.connection.session.url;
-          this.#places.failed(url);
-        }
+        if (['lost', 'unreached'].includes(ended.reason)) lost = ended.connection.session.url;
+        if (['lost', 'unreached', 'ice'].includes(ended.reason)) this.#places.failed(url);
         if (!previous) ended.connection.close({tell: !['gone', 'lost'].includes(ended.reason)});
         url = ended.url || this.#places.first;
         patience = performance.now() + 1000 * (ended.wait || 0);
@@ -170,8 +173,8 @@ export class WhepPlayer extends EventTarget {
       onEnd: (reason, to, wait) => end({reason, url: to, wait, connection}),
     });
     try {
-      const limit = this.#places.size > 1 ? AbortSignal.any([signal, AbortSignal.timeout(OPEN_MS)]) : signal;
-      await connection.open(url, {...this.#options, signal: limit});
+      const limit = AbortSignal.timeout(this.#places.size > 1 ? OPEN_MS : ALONE_MS);
+      await connection.open(url, {...this.#options, signal: AbortSignal.any([signal, limit])});
       signal.throwIfAborted();
     } catch (err) {
       connection.close();
@@ -255,6 +258,12 @@ export class WhepPlayer extends EventTarget {
       return;
     }
     if (connection !== this.#connection) return;
+    const patience = Math.min(CONNECT_MS * 2 ** this.#unreached, CONNECT_MOST_MS);
+    if (this.#places.size > 1 && connection.connecting > patience) {
+      this.#unreached++;
+      connection.leave('unreached');
+      return;
+    }
     connection.observe(report);
     this.#emit('report', {report});
     this.#watchPackets(connection, report);
@@ -277,6 +286,7 @@ export class WhepPlayer extends EventTarget {
       this.#packets = packets;
       this.#packetAt = now;
       connection.flows();
+      this.#unreached = 0;
       this.#mediaFlows();
     } else if (now - this.#packetAt > (connection.doubtful ? DOUBT_MS : this.#options.noMediaTimeout)) {
       this.#noMedia(connection, now, heard);
@@ -309,10 +319,11 @@ export class WhepPlayer extends EventTarget {
     const answer = await connection.check();
     if (connection !== this.#connection) return;
     if (answer === 'alive' && this.state === 'reconnecting') this.#setState('stalled');
-    if (answer === 'alive' && deaf) connection.revive();
+    const elsewhere = this.#places.size > 1;
+    if (answer === 'alive' && deaf && !connection.revive() && elsewhere && this.#deaf >= CUT_OFF) connection.leave('unreached');
     if (answer !== 'unknown' || !['stalled', 'reconnecting'].includes(this.state)) return;
-    if (this.#places.size > 1) {
-      connection.lose();
+    if (elsewhere) {
+      connection.leave('lost');
       return;
     }
     this.error = new HttpError(0, 'network', '', 0);

@@ -16,7 +16,7 @@ const ANSWER_MS = 1000; // for a server to say whether it is there
 /**
  * Opened once, closed once. Reports through callbacks:
  * onTrack(track), onChat(channel), onEvent(name, data), onEnd(reason, url, wait) where reason is "ice",
- * "gone", "lost" (the server does not answer) or "moved": to url, where for wait seconds nobody may answer yet.
+ * "gone", "lost" (the server does not answer), "unreached" (no media comes from it) or "moved": to url, where for wait seconds nobody may answer yet.
  */
 export class ViewerConnection {
   #abort = new AbortController();
@@ -24,6 +24,8 @@ export class ViewerConnection {
   #repair = null;
   #restart = 0;
   #revived = false; // once in each silence
+  #answered = 0; // when
+  #connected = false; // ever
 
   constructor(callbacks) {
     this.#callbacks = callbacks;
@@ -51,12 +53,14 @@ export class ViewerConnection {
     this.session.trickle(this.pc);
     await this.pc.setLocalDescription({type: 'offer', sdp});
     await this.pc.setRemoteDescription({type: 'answer', sdp: this.session.answer});
+    this.#answered = performance.now();
     this.#listen();
   }
 
   #connectionState() {
     const state = this.pc.connectionState;
     clearTimeout(this.#restart);
+    if (state === 'connected') this.#connected = true;
     if (state === 'failed') this.#end('ice');
     if (state === 'closed') this.check();
     if (state === 'disconnected') this.#restart = setTimeout(() => this.#restartIce(), RESTART_AFTER_MS);
@@ -118,16 +122,23 @@ export class ViewerConnection {
     this.#revived = false;
   }
 
-  /** No packets come, though the server is there: looks for another path, once. */
-  revive() {
-    if (this.#revived || this.pc.connectionState === 'new' || this.pc.connectionState === 'connecting') return;
-    this.#revived = true;
-    this.#restartIce();
+  /** How long the peer connection has tried to get through since the answer, in milliseconds; 0 when it has or has failed. */
+  get connecting() {
+    const trying = this.#answered && !this.#connected && ['new', 'connecting'].includes(this.pc.connectionState);
+    return trying ? performance.now() - this.#answered : 0;
   }
 
-  /** The server does not answer, and another one is known. */
-  lose() {
-    this.#end('lost');
+  /** No packets come, though the server is there: looks for another path, once. False when it has, or looks for its first. */
+  revive() {
+    if (this.#revived || this.pc.connectionState === 'new' || this.pc.connectionState === 'connecting') return false;
+    this.#revived = true;
+    this.#restartIce();
+    return true;
+  }
+
+  /** Another server may do better: ends with that reason. */
+  leave(reason) {
+    this.#end(reason);
   }
 
   /** Takes a RTCStatsReport of the connection, a few times a second. */
