@@ -39,6 +39,9 @@
 //	sluice:secret            string  what nodes sign requests to each other with; no
 //	                                 expiry; written by the first node, and again by any
 //	                                 after Redis lost it
+//	sluice:apikey            string  name and secret of the API key that nodes without one
+//	                                 take at their first start; no expiry; written by the
+//	                                 first node, and again by any after Redis lost it
 //
 // # Leases
 //

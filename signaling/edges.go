@@ -122,7 +122,10 @@ func (r *Registry) NodeURL(ctx context.Context, id string) (string, error) {
 	return url, err
 }
 
-const secretKey = "sluice:secret"
+const (
+	secretKey = "sluice:secret"
+	apiKeyKey = "sluice:apikey"
+)
 
 // Secret returns the secret that the nodes of the cluster share to sign what they
 // ask of each other. When there is none, it becomes mine: a new one, or the one
@@ -141,4 +144,26 @@ func (r *Registry) Secret(ctx context.Context, mine string) (string, error) {
 		return "", err
 	}
 	return known.Val(), nil
+}
+
+// ShareKey returns the API key that the nodes of this Redis share, as its name and
+// its secret. When there is none, it becomes mine.
+func ShareKey(ctx context.Context, client redis.UniversalClient, mine string) (string, error) {
+	if err := client.SetNX(ctx, apiKeyKey, mine, 0).Err(); err != nil {
+		return "", fmt.Errorf("signaling: share the API key: %w", err)
+	}
+	theirs, err := client.Get(ctx, apiKeyKey).Result()
+	if err != nil {
+		return "", fmt.Errorf("signaling: read the API key: %w", err)
+	}
+	return theirs, nil
+}
+
+// ShareKey is ShareKey for a node that has begun. Errors: CodeUnavailable.
+func (r *Registry) ShareKey(ctx context.Context, mine string) (theirs string, err error) {
+	err = r.call(ctx, "share the API key", func(ctx context.Context) (err error) {
+		theirs, err = ShareKey(ctx, r.client, mine)
+		return err
+	})
+	return theirs, err
 }

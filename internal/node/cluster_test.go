@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -181,5 +182,49 @@ func TestICEServers(t *testing.T) {
 	}
 	if name := c.iceServers(now)(sluice.Grant{})[2].Username; name != "1003600:anonymous" {
 		t.Errorf("without identity: %s", name)
+	}
+}
+
+func TestNodesOfOneRedisShareTheirFirstKey(t *testing.T) {
+	url := embedded(t)
+	fresh := func() Config {
+		c := Config{}
+		c.Auth.Mode, c.Data.Dir, c.Redis.URL = AuthToken, t.TempDir(), obs.Secret(url)
+		return c
+	}
+	first, second := fresh(), fresh()
+	keys, err := APIKeys(first)
+	if err != nil || len(keys) != 1 {
+		t.Fatalf("%d keys, %v", len(keys), err)
+	}
+	if theirs, err := APIKeys(second); err != nil || !maps.Equal(theirs, keys) {
+		t.Errorf("the second node has other keys, %v", err)
+	}
+	client, err := signaling.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	if err := client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := APIKeys(first); err != nil || !maps.Equal(again, keys) {
+		t.Errorf("a node that has a key takes another one, %v", err)
+	}
+	if theirs, err := place(t, "here", url).registry.ShareKey(t.Context(), first.keyText()); err != nil || theirs != first.keyText() {
+		t.Errorf("an emptied Redis does not take the key: %v", err)
+	}
+	if theirs, err := APIKeys(fresh()); err != nil || !maps.Equal(theirs, keys) {
+		t.Errorf("the third node has other keys, %v", err)
+	}
+	set := fresh()
+	set.Auth.Keys = map[string]obs.Secret{"mine": "0123456789012345678901234567890123456789"}
+	if theirs, err := APIKeys(set); err != nil || len(theirs["mine"]) == 0 || set.keyText() != "" {
+		t.Errorf("auth.keys do not count: %v", err)
+	}
+	gone := fresh()
+	gone.Redis.URL = "redis://127.0.0.1:1/0"
+	if _, err := APIKeys(gone); err == nil {
+		t.Error("a key of its own, without having asked")
 	}
 }

@@ -49,6 +49,8 @@ type relays struct {
 	news    chan string // streams to announce
 
 	warned atomic.Bool             // of a node with the same address
+	apiKey string                  // that others may take; "": none
+	alien  atomic.Bool             // others have another key
 	others atomic.Pointer[[]other] // nodes that viewers can go to when this one dies
 
 	mu       sync.Mutex
@@ -69,6 +71,7 @@ func (n *Node) openRelays() error {
 		lease: c.generation, draining: &n.draining, stopping: &n.stopping, tickets: auth.NewTickets(c.id), log: n.log,
 		news: make(chan string, 64), pulls: map[string]*pull{}, children: map[string]map[string]int{},
 	}
+	r.apiKey = n.config.keyText()
 	r.client = relay.NewClient(r.tickets)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.readSecret()
@@ -92,6 +95,12 @@ func (r *relays) readSecret() {
 		}
 	}
 	r.tickets.SetSecret(secret)
+	if r.apiKey == "" {
+		return
+	}
+	if theirs, err := r.registry.ShareKey(r.ctx, r.apiKey); err == nil && theirs != r.apiKey && !r.alien.Swap(true) {
+		r.log.Warn("other nodes have another API key, and refuse tokens that are made here: set auth.keys, or remove "+keysFile+" from data.dir", "node", r.self)
+	}
 }
 
 // announce tells the others what this node has, and keeps the secret fresh.

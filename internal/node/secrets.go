@@ -1,26 +1,35 @@
 package node
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sluice-live/sluice/internal/auth"
 	"github.com/sluice-live/sluice/internal/obs"
+	"github.com/sluice-live/sluice/signaling"
 )
 
 // keysFile holds the API key that was made at first start, in the form of
 // auth.keys.
 const keysFile = "auth-keys.yaml"
 
+// agreeTime is how long Redis may take to say which key the others have.
+const agreeTime = time.Second
+
 // APIKeys returns the API keys that are valid: those of the configuration, else
-// the one kept in the data directory. In token mode a missing one is made; in
-// open mode there may be none.
+// the one kept in the data directory. In token mode a missing one is that of the
+// other nodes with the same Redis, or made; in open mode there may be none.
 func APIKeys(c Config) (map[string]obs.Secret, error) {
 	if len(c.Auth.Keys) > 0 {
 		return c.Auth.Keys, nil
@@ -31,9 +40,40 @@ func APIKeys(c Config) (map[string]obs.Secret, error) {
 		if c.Auth.Mode != AuthToken {
 			return nil, nil
 		}
-		return makeKeys(path)
+		return makeKeys(path, string(c.Redis.URL))
 	}
 	return keys, err
+}
+
+// keyText is the key that others with the same Redis take when they have none: the
+// first of the data directory, and "" when there is none or the configuration has
+// them.
+func (c Config) keyText() string {
+	if len(c.Auth.Keys) > 0 || c.Auth.Mode != AuthToken {
+		return ""
+	}
+	keys, err := readKeys(filepath.Join(c.Data.Dir, keysFile))
+	if err != nil {
+		return ""
+	}
+	first := slices.Sorted(maps.Keys(keys))[0]
+	return first + " " + string(keys[first])
+}
+
+// agree returns the key that the nodes of a Redis have, which becomes mine when
+// they have none.
+func agree(redisURL, mine string) (string, error) {
+	if redisURL == "" {
+		return mine, nil
+	}
+	client, err := signaling.Connect(context.Background(), redisURL)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), agreeTime)
+	defer cancel()
+	theirs, err := signaling.ShareKey(ctx, client, mine)
+	return theirs, errors.Join(err, client.Close())
 }
 
 func readKeys(path string) (map[string]obs.Secret, error) {
@@ -53,8 +93,13 @@ func readKeys(path string) (map[string]obs.Secret, error) {
 
 // makeKeys writes a new key whole or not at all: of several processes that
 // start at once, the first to link its file wins and the others read it.
-func makeKeys(path string) (map[string]obs.Secret, error) {
+func makeKeys(path, redisURL string) (map[string]obs.Secret, error) {
 	key, secret := auth.GenerateKey()
+	agreed, err := agree(redisURL, key+" "+secret)
+	if err != nil {
+		return nil, fmt.Errorf("make API keys: %w", err)
+	}
+	key, secret, _ = strings.Cut(agreed, " ")
 	text, err := yaml.Marshal(map[string]string{key: secret})
 	if err != nil {
 		return nil, fmt.Errorf("make API keys: %w", err)
