@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -137,11 +136,8 @@ func (k kept) together(t *testing.T) {
 	}
 	for _, r := range k.Renditions {
 		apart := time.Millisecond
-		switch {
-		case r.Kind == sluice.RenditionAudio:
+		if r.Kind == sluice.RenditionAudio {
 			apart = 500 * time.Millisecond
-		case strings.HasPrefix(r.ID, "h264"):
-			apart = 35 * time.Millisecond // transcoded one by one: a frame of 30 a second
 		}
 		for i, s := range k.Segments[r.ID] {
 			if i < len(lead) && s.Start.Sub(lead[i].Start).Abs() > apart {

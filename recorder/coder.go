@@ -65,13 +65,8 @@ func (c *coder) cut(of *output, tick int64) {
 		o.packer.Cut(tick)
 		return
 	}
-	if o.cuts = append(o.cuts, tick); len(o.cuts) > maxCuts {
-		o.cuts = o.cuts[1:]
-	}
+	o.plan(tick)
 }
-
-// maxCuts bounds how many segments a transcoder may be late.
-const maxCuts = 64
 
 // aacOutput is the rendition of AAC.
 func (c *coder) aacOutput() *output {
@@ -79,6 +74,31 @@ func (c *coder) aacOutput() *output {
 		c.aacOut = c.show.output(aacID, false)
 	}
 	return c.aacOut
+}
+
+// idle lets gaps stand for what transcoders have not given in time.
+func (c *coder) idle(now time.Time) {
+	for _, g := range c.running() {
+		g.out.idle(now)
+		g.pictures.Limit(time.Now(), coderPatience)
+	}
+	if o := c.aacOut; o != nil && o.running() {
+		o.gaps(o.tickOf(now.Add(-coderPatience)))
+		c.aac.Limit(time.Now(), coderPatience)
+	}
+}
+
+// drain takes what is still in the transcoders, which take nothing more.
+func (c *coder) drain(until time.Time) {
+	if c.show.record == nil {
+		return
+	}
+	if c.aac != nil {
+		c.aac.Drain(until, c.hear)
+	}
+	for _, g := range c.running() {
+		g.pictures.Drain(until, func(u ffmpeg.Unit) { g.see(c.show, u) })
+	}
 }
 
 // hush says that the sound has ended, or that what follows does not continue it.
@@ -95,13 +115,7 @@ func (c *coder) hush() {
 func (c *coder) fetch() {
 	s := c.show
 	if c.aac != nil && s.record != nil {
-		c.aac.Fetch(func(u ffmpeg.Unit) {
-			o := c.aacOutput()
-			if o.packer == nil && !o.format(aacFormat()) {
-				return
-			}
-			o.sound(u.Tick, u.Data, ffmpeg.SoundTicks)
-		})
+		c.aac.Fetch(c.hear)
 	}
 	if s.record != nil {
 		c.best.fetch(s)
@@ -118,6 +132,14 @@ func (c *coder) fetch() {
 			s.record.writer.Thumbnail(t.number, t.data)
 		}
 	default:
+	}
+}
+
+// hear takes a frame of AAC.
+func (c *coder) hear(u ffmpeg.Unit) {
+	o := c.aacOutput()
+	if o.packer != nil || o.format(aacFormat()) {
+		o.sound(u.Tick, u.Data, ffmpeg.SoundTicks)
 	}
 }
 

@@ -52,6 +52,11 @@ const (
 	// is filled with a gap or silence.
 	videoPatience = 1500 * time.Millisecond
 	soundPatience = 500 * time.Millisecond
+	// coderPatience is how late a transcoder may be before a gap stands for what it
+	// has not given, and it begins anew.
+	coderPatience = 3 * time.Second
+	// drainTime is how long all transcoders of a show may take to end.
+	drainTime = 2 * time.Second
 	// queueBytes is how much of one recording may wait for the disk.
 	queueBytes = 32 << 20
 	// recentSegments of each rendition stay in memory, for when the disk fails.

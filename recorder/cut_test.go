@@ -1,9 +1,14 @@
 package recorder
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/recorder/internal/ffmpeg"
 )
 
 // TestOneCutForAllLayers: the keyframes of two layers are a frame apart, and sound that is transcoded
@@ -18,12 +23,77 @@ func TestOneCutForAllLayers(t *testing.T) {
 	r, stop := newRecorder(t, cfg, newStudio(first, second, tone(3)), memoryStore(), nil)
 	eventually(t, "four segments", func() bool { return len(durable(t, r, aacID)) >= 4 })
 	stop()
-	video := durable(t, r, "vf")
 	for _, id := range []string{soundID, aacID} {
-		segments := durable(t, r, id)
-		for i, s := range segments[:min(len(segments)-1, len(video))] {
-			if s.Duration < time.Second || s.Start.Sub(video[i].Start).Abs() > cfg.Part {
-				t.Errorf("%s: segment %d begins at %v and lasts %v; that of video begins at %v", id, s.Sequence, s.Start, s.Duration, video[i].Start)
+		together(t, durable(t, r, "vf"), durable(t, r, id), cfg.Part)
+	}
+}
+
+// TestCutsOfALateTranscoder: what comes out of transcoders a second late is cut where its sources
+// are, and so is the sound that does not wait for it; nothing is missing at the end.
+func TestCutsOfALateTranscoder(t *testing.T) {
+	t.Parallel()
+	late := filepath.Join(t.TempDir(), "late")
+	if err := os.WriteFile(late, []byte("#!/bin/sh\nsleep 1\nexec ffmpeg \"$@\"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cfg := config()
+	cfg.FFmpeg, cfg.Rungs = late, 1
+	media := newStudio(filmVP8(t, 1, "q", "160x90"), filmVP8(t, 2, "f", "320x180"), tone(3))
+	media.step = 40 * time.Millisecond
+	r, stop := newRecorder(t, cfg, media, memoryStore(), nil)
+	encoder, err := ffmpeg.Probe(t.Context(), "ffmpeg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.encoder.Store(&encoder) // in less than a second
+	eventually(t, "three segments", func() bool { return len(durable(t, r, pictureID+"q")) >= 3 && len(durable(t, r, aacID)) >= 3 })
+	stop()
+	lead := durable(t, r, pictureID)
+	last := func(id string) time.Time {
+		s := durable(t, r, id)[len(durable(t, r, id))-1]
+		return s.Start.Add(s.Duration)
+	}
+	for id, apart := range map[string]time.Duration{pictureID + "q": time.Millisecond, soundID: cfg.Part, aacID: cfg.Part} {
+		together(t, lead, durable(t, r, id), apart)
+		lengths(t, id, durable(t, r, id), cfg.Part)
+		decodes(t, r, id)
+		if off := last(id).Sub(last(pictureID)).Abs(); off > 100*time.Millisecond {
+			t.Errorf("%s ends %v from the end of the largest", id, off)
+		}
+	}
+	for _, s := range lead {
+		for _, p := range s.Parts {
+			if p.Gap {
+				t.Errorf("segment %d has a gap", s.Sequence)
+			}
+		}
+	}
+}
+
+// together checks that each segment begins where one of the lead does, and, where
+// that is known, each of the lead has one.
+func together(t testing.TB, lead, segments []sluice.Segment, apart time.Duration) {
+	t.Helper()
+	if n := len(segments) - len(lead); n < -1 || n > 1 {
+		t.Errorf("%d segments, the lead has %d", len(segments), len(lead))
+	}
+	for i := range min(len(lead), len(segments)) {
+		if off := segments[i].Start.Sub(lead[i].Start); off.Abs() > apart {
+			t.Errorf("segment %d begins %v after that of the lead", segments[i].Sequence, off)
+		}
+	}
+}
+
+// lengths checks S-20 and S-21: no part is too long, and none is short but the last
+// of a segment and one before a keyframe.
+func lengths(t testing.TB, id string, segments []sluice.Segment, part time.Duration) {
+	t.Helper()
+	longest := sluice.LongestPart(part)
+	for _, s := range segments {
+		for i, p := range s.Parts {
+			last := i == len(s.Parts)-1 || s.Parts[i+1].Independent && id != soundID && id != aacID
+			if p.Duration > longest || !last && p.Duration < longest*85/100 {
+				t.Errorf("%s: part %d of segment %d lasts %v, gap %v", id, i, s.Sequence, p.Duration, p.Gap)
 			}
 		}
 	}

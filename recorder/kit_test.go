@@ -53,10 +53,11 @@ type studio struct {
 	sources []*source
 	asked   map[uint64]int // keyframes, by track
 	reads   int            // since the last set
+	step    time.Duration  // that each read lets pass
 }
 
 func newStudio(sources ...*source) *studio {
-	return &studio{start: time.Now().Round(0), state: sluice.StreamLive, sources: sources, asked: map[uint64]int{}}
+	return &studio{start: time.Now().Round(0), state: sluice.StreamLive, sources: sources, asked: map[uint64]int{}, step: 400 * time.Millisecond}
 }
 
 // Streams implements Media.
@@ -100,12 +101,12 @@ func (s *studio) Grown() <-chan struct{} {
 	return grown
 }
 
-// Read implements Tap. Each call lets two fifths of a second pass.
+// Read implements Tap. Each call lets some time pass.
 func (s *studio) Read(f func(*sluice.Packet)) []*sluice.Track {
 	s.mu.Lock()
 	s.reads++
 	if s.state == sluice.StreamLive {
-		s.now += 400 * time.Millisecond
+		s.now += s.step
 	}
 	now, sources := s.now, s.sources
 	s.mu.Unlock()

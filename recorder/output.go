@@ -24,11 +24,12 @@ type output struct {
 	section []byte   // its bytes
 	parts   [][]byte // of the open segment
 	next    bool     // the next keyframe, or packet of sound, begins a segment
+	follows bool     // it is transcoded: segments begin where those of its source do
 	lost    bool     // a keyframe is needed
 	vacant  bool     // nobody feeds it: the open segment is a gap
 
 	expected int64   // of sound: where the next packet begins
-	cuts     []int64 // of sound: where segments are to begin
+	cuts     []int64 // where segments are to begin, of what comes later than that is known
 
 	frames  int     // in the open segment
 	late    int     // pictures that were refused
@@ -99,6 +100,7 @@ func (o *output) format(f *frame.Format) bool {
 	}
 	if o.section != nil {
 		o.show.split()
+		o.next = o.running()
 	}
 	o.init++
 	o.section = section
@@ -150,7 +152,8 @@ func (o *output) picture(at time.Time, key bool, data []byte) {
 		return
 	}
 	began := o.packer.Time(begun)
-	cut := !open || key && (o.next || o.show.due(began, at)) || at.Sub(began) >= longestSegment
+	o.next = o.reach(tick) || o.next
+	cut := !open || key && (o.next || !o.follows && o.show.due(began, at)) || at.Sub(began) >= longestSegment
 	if !o.packer.Push(tick, fmp4.Sample{Key: key, Data: data}, cut) {
 		o.refused()
 		return
@@ -162,8 +165,36 @@ func (o *output) picture(at time.Time, key bool, data []byte) {
 	}
 	if cut {
 		o.next = false
-		o.show.began(at)
+		o.reach(tick + o.shortest())
+		if !o.follows {
+			o.show.began(at)
+		}
 	}
+}
+
+// plan notes that a segment begins at a tick, unless another begins just before it.
+func (o *output) plan(tick int64) {
+	if n := len(o.cuts); n > 0 && tick-o.cuts[n-1] < o.shortest() {
+		return
+	}
+	if o.cuts = append(o.cuts, tick); len(o.cuts) > maxCuts {
+		o.cuts = o.cuts[1:]
+	}
+}
+
+// shortest is how long a segment lasts at least, but where media breaks off.
+func (o *output) shortest() int64 { return o.ticks(o.show.recorder.cfg.Segment / 4) }
+
+// maxCuts bounds how many segments media may be late.
+const maxCuts = 64
+
+// reach reports whether a segment was to begin at a tick or before it.
+func (o *output) reach(tick int64) (reached bool) {
+	for len(o.cuts) > 0 && o.cuts[0] <= tick {
+		o.cuts = o.cuts[1:]
+		reached = true
+	}
+	return reached
 }
 
 // usualRefusals is how many pictures may be refused, as after a jump of time,
@@ -202,12 +233,7 @@ func (o *output) silence(tick int64) {
 
 // sound adds a packet that begins at a tick.
 func (o *output) sound(tick int64, data []byte, ticks int64) {
-	cut := !o.running() || o.next
-	for len(o.cuts) > 0 && o.cuts[0] <= tick {
-		o.cuts = o.cuts[1:]
-		cut = true
-	}
-	cut = cut || o.overdue(tick)
+	cut := o.reach(tick) || !o.running() || o.next || o.overdue(tick)
 	if !o.packer.Push(tick, fmp4.Sample{Key: true, Data: data}, cut) {
 		return
 	}
@@ -243,13 +269,10 @@ func (o *output) cutAt(at time.Time) {
 	}
 	tick := o.tickOf(at)
 	newest, _ := o.packer.Open()
-	if n := len(o.cuts); n > 0 {
-		newest = o.cuts[n-1]
-	}
 	switch {
-	case tick-newest < o.ticks(o.show.recorder.cfg.Segment/4): // another layer has begun the same segment
+	case tick-newest < o.shortest(): // another layer has begun the same segment
 	case tick > o.packer.End():
-		o.cuts = append(o.cuts, tick)
+		o.plan(tick)
 	default:
 		o.packer.Cut(tick)
 		begun, _ := o.packer.Open()
@@ -268,14 +291,24 @@ func (o *output) idle(now time.Time) {
 		}
 		return
 	}
-	until := o.tickOf(now.Add(-videoPatience))
+	patience := videoPatience
+	if o.follows {
+		patience = coderPatience
+	}
+	until := o.tickOf(now.Add(-patience))
 	if until-o.packer.End() < o.ticks(o.show.recorder.cfg.Part) {
 		return
 	}
-	o.packer.Idle(until)
-	o.next, o.lost = true, true
-	if begun, _ := o.packer.Open(); o.packer.End()-begun >= o.ticks(o.show.recorder.cfg.Segment) {
-		end := o.packer.End()
+	if !o.lost { // others may have begun a segment meanwhile
+		o.next, o.lost = true, true
+		if tick := o.tickOf(o.show.cut); tick > o.packer.End() {
+			o.plan(tick)
+		}
+	}
+	o.gaps(until)
+	target := o.ticks(o.show.recorder.cfg.Segment)
+	begun, _ := o.packer.Open()
+	if end := o.packer.End(); end-begun >= target && end-o.tickOf(o.show.cut) >= target { // nobody gives a beat
 		o.packer.Cut(end)
 		o.show.began(o.packer.Time(end))
 	}

@@ -174,6 +174,7 @@ func TestS09Loss(t *testing.T) {
 			t.Errorf("segment %d begins %v after the end of the one before", s.Sequence, hole)
 		}
 	}
+	lengths(t, "v", segments, config().Part)
 	var silent time.Duration
 	for _, s := range durable(t, r, "opus") {
 		silent += s.Duration
@@ -202,6 +203,8 @@ func TestStall(t *testing.T) {
 	if gaps < 3 {
 		t.Errorf("%d gaps", gaps)
 	}
+	together(t, durable(t, r, "vq"), durable(t, r, "vf"), time.Millisecond)
+	lengths(t, "vf", durable(t, r, "vf"), config().Part)
 	for _, s := range durable(t, r, "vq") {
 		if s.Gap || s.Discontinuity {
 			t.Errorf("the other layer: %+v", s)

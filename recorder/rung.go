@@ -14,7 +14,9 @@ type rung struct {
 	id       string
 	source   *lane // whose pictures are taken; nil: none
 	pictures *ffmpeg.Picture
-	out      *output // nil before the first picture
+	out      *output
+	began    time.Time // of the newest segment, of what has gone in
+	fresh    bool      // only what comes out from a keyframe on is for out
 }
 
 // Spare makes the recorder stop transcoding pictures, or begin again with the next
@@ -44,6 +46,11 @@ func (s *show) transcode(l *lane, u frame.Unit, at time.Time) {
 		return
 	}
 	tick := int64(at.Sub(s.origin())/time.Microsecond) * fmp4.VideoTimescale / 1_000_000
+	if u.Key && (s.cut.IsZero() || s.due(g.began, at)) {
+		g.began = at
+		g.out.plan(g.out.tickOf(s.timeOf(tick)))
+		s.began(at)
+	}
 	g.pictures.Push(time.Now(), tick, u.Key, u.Data, l.width, l.height)
 }
 
@@ -84,18 +91,20 @@ func (c *coder) climb(g *rung, l *lane, at time.Time) *rung {
 // it while there is room.
 func (c *coder) promote(g *rung, l *lane) {
 	c.best.fetch(c.show)
-	was := rung{source: c.best.source, pictures: c.best.pictures}
+	was := rung{source: c.best.source, pictures: c.best.pictures, began: c.best.began}
 	c.best.source, c.best.pictures = nil, nil
 	if g == nil {
 		c.best.take(c, l)
 	} else {
 		g.fetch(c.show)
 		c.best.source, c.best.pictures, g.pictures = l, g.pictures, nil
+		c.best.fresh = true
 		c.drop(g)
 	}
 	if was.source != nil {
 		if beside := c.add(was.source); beside != nil {
-			beside.source, beside.pictures = was.source, was.pictures
+			beside.source, beside.pictures, beside.began, beside.fresh = was.source, was.pictures, was.began, true
+			beside.follow(c.show)
 			return
 		}
 	}
@@ -153,7 +162,14 @@ func (g *rung) take(c *coder, l *lane) {
 	}
 	codec := l.video.Codec()
 	g.pictures, g.source = ffmpeg.NewPicture(c.config, codec), l
+	g.follow(c.show)
 	c.show.log.Info("transcode", "layer", l.id, "rendition", g.id, "codec", codec, "encoder", c.config.Encoder, "width", l.width, "height", l.height)
+}
+
+// follow finds the rendition.
+func (g *rung) follow(s *show) {
+	g.out = s.output(g.id, true)
+	g.out.follows = true
 }
 
 // fetch takes what the transcoder has given.
@@ -161,18 +177,27 @@ func (g *rung) fetch(s *show) {
 	if g.pictures == nil {
 		return
 	}
-	g.pictures.Fetch(func(u ffmpeg.Unit) {
-		if g.out == nil {
-			g.out = s.output(g.id, true)
+	g.pictures.Fetch(func(u ffmpeg.Unit) { g.see(s, u) })
+}
+
+// see takes a picture.
+func (g *rung) see(s *show, u ffmpeg.Unit) {
+	if g.fresh && u.Sets == nil {
+		return // of another size
+	}
+	g.fresh = false
+	if u.Sets != nil {
+		if f, err := frame.H264Format(u.Sets); err != nil || !g.out.format(f) {
+			return
 		}
-		if u.Sets != nil {
-			if f, err := frame.H264Format(u.Sets); err != nil || !g.out.format(f) {
-				return
-			}
-		}
-		at := s.origin().Add(time.Duration(u.Tick) * time.Second / fmp4.VideoTimescale)
-		g.out.picture(at, u.Key, u.Data)
-	})
+	}
+	g.out.picture(s.timeOf(u.Tick), u.Key, u.Data)
+}
+
+// timeOf returns the capture time of a tick of video.
+func (s *show) timeOf(tick int64) time.Time {
+	const hertz = fmp4.VideoTimescale
+	return s.origin().Add(time.Duration(tick/hertz)*time.Second + time.Duration(tick%hertz)*time.Second/hertz)
 }
 
 // leave ends the transcoder and closes what is open.

@@ -158,14 +158,10 @@ func (s *show) keepTime(now time.Time) {
 			l.out.idle(now)
 		}
 	}
-	for _, g := range s.coder.running() {
-		if g.out != nil {
-			g.out.idle(now)
-		}
-	}
 	if s.record == nil {
 		return
 	}
+	s.coder.idle(now)
 	s.fillVacant(now)
 	var newest time.Time
 	for _, o := range s.outputs {
@@ -180,7 +176,7 @@ func (s *show) keepTime(now time.Time) {
 // pull asks for keyframes of all layers together when segments are due.
 func (s *show) pull(now time.Time) {
 	early := s.recorder.cfg.Segment - 100*time.Millisecond
-	due := !s.cut.IsZero() && now.Sub(s.cut) >= early && now.Sub(s.pulled) >= early/2
+	due := now.Sub(s.cut) >= early && now.Sub(s.pulled) >= early/2
 	if due {
 		s.pulled = now
 	}
@@ -201,7 +197,7 @@ func (s *show) pull(now time.Time) {
 func (s *show) due(began, at time.Time) bool {
 	target := s.recorder.cfg.Segment
 	return at.Sub(began) >= target*7/8 ||
-		s.cut.Sub(began) >= target/4 && !at.Before(s.cut.Add(-target/20))
+		s.cut.Sub(began) >= target/4 && at.Sub(began) >= target/4 && !at.Before(s.cut.Add(-target/20))
 }
 
 // began notes that a video lane has begun a segment: sound follows.
@@ -210,7 +206,7 @@ func (s *show) began(at time.Time) {
 		s.cut = at
 	}
 	for _, o := range s.outputs {
-		if o.id == soundID || o.vacant {
+		if o.id == soundID || o.video && (o.vacant || o.lost) {
 			o.cutAt(at)
 		}
 	}
@@ -220,7 +216,7 @@ func (s *show) began(at time.Time) {
 // belongs to has not begun yet.
 func (s *show) waitsForVideo(at time.Time) bool {
 	for _, o := range s.outputs {
-		if o.video && o.running() && !o.vacant {
+		if o.video && (o.running() || len(o.cuts) > 0) && !o.vacant {
 			return false
 		}
 	}
@@ -305,6 +301,7 @@ func (s *show) describe() {
 // finish closes every rendition; ended says that the recording will not go on.
 func (s *show) finish(ended bool) {
 	r := s.recorder
+	s.coder.drain(time.Now().Add(drainTime))
 	for _, l := range s.lanes {
 		if l.track != 0 {
 			l.flush()

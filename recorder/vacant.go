@@ -39,14 +39,13 @@ func (s *show) fillVacant(now time.Time) {
 			o.next, o.lost, o.cuts = true, true, nil
 		}
 		if o.vacant {
-			o.gaps(now)
+			o.gaps(o.tickOf(now.Add(-videoPatience)))
 		}
 	}
 }
 
-// gaps fills the time up to where media is waited for, cut where the others are.
-func (o *output) gaps(now time.Time) {
-	until := o.tickOf(now.Add(-videoPatience))
+// gaps fills the time up to a tick, cut where the others are.
+func (o *output) gaps(until int64) {
 	for len(o.cuts) > 0 && o.cuts[0] <= until {
 		o.packer.Idle(o.cuts[0])
 		o.packer.Cut(o.cuts[0])

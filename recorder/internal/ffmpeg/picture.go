@@ -150,6 +150,22 @@ func (e *pictures) exact(u *Unit) bool {
 	return false
 }
 
+// Limit ends a child that is behind by more than most: another begins with the next
+// keyframe.
+func (p *Picture) Limit(now time.Time, most time.Duration) {
+	if p.child == nil || len(p.epoch.sent) == 0 {
+		return
+	}
+	first, last := p.epoch.sent[0], p.epoch.sent[len(p.epoch.sent)-1]
+	p.limit(now, time.Duration(last-first)*time.Second/pictureRate, most)
+}
+
+// Drain calls emit with the pictures that are still to come out, and ends the child,
+// which has up to a time for that.
+func (p *Picture) Drain(until time.Time, emit func(Unit)) {
+	p.runner.drain(until, func() { p.Fetch(emit) })
+}
+
 // Close ends the child.
 func (p *Picture) Close() { p.bury() }
 

@@ -27,6 +27,8 @@ const (
 	maxOutput = 8 << 20
 	// closeTime is how long a child may take to end when nothing more comes in.
 	closeTime = 2 * time.Second
+	// drainInterval is how often what comes out at the end is fetched.
+	drainInterval = 5 * time.Millisecond
 )
 
 // common are the arguments of every child.
@@ -175,6 +177,23 @@ func (r *runner) ready(now time.Time) bool {
 	if f := c.failed.Load(); f != nil {
 		err = *f
 	}
+	r.rest(now, err)
+	return false
+}
+
+// limit ends a child that owes more than it may, unless it has just begun:
+// another begins, as when it dies.
+func (r *runner) limit(now time.Time, owes, most time.Duration) {
+	if r.child != nil && owes > most && now.Sub(r.began) > most {
+		r.bury()
+		r.rest(now, fmt.Errorf("%w: %v are missing", errLate, owes))
+	}
+}
+
+var errLate = errors.New("it is too slow")
+
+// rest lets some time pass before the next child.
+func (r *runner) rest(now time.Time, err error) {
 	if now.Sub(r.began) > longestPause {
 		r.pause = 0
 	}
@@ -182,7 +201,6 @@ func (r *runner) ready(now time.Time) bool {
 	r.pause = min(max(2*r.pause, firstPause), longestPause)
 	r.cfg.Log.Warn("transcoder died and is started again at the next keyframe", "err", err)
 	r.cfg.Died()
-	return false
 }
 
 // start runs a child unless it is too early.
@@ -199,6 +217,27 @@ func (r *runner) start(now time.Time, args []string, read func(context.Context, 
 	}
 	r.child, r.began = c, now
 	return true
+}
+
+// drain lets the child end by itself up to a time, and calls fetch meanwhile.
+func (r *runner) drain(until time.Time, fetch func()) {
+	if r.child == nil {
+		return
+	}
+	close(r.child.in)
+	patience := time.NewTimer(time.Until(until))
+	defer patience.Stop()
+	look := time.NewTicker(drainInterval)
+	defer look.Stop()
+	for late := false; !late && !r.child.dead.Load(); fetch() {
+		select {
+		case <-look.C:
+		case <-patience.C:
+			late = true
+		}
+	}
+	r.bury()
+	fetch()
 }
 
 // bury ends the child, if there is one.

@@ -99,6 +99,18 @@ func (e *sounds) next() (int64, bool) {
 	return e.marks[0].tick + sample - e.marks[0].sample, true
 }
 
+// Limit ends a child that is behind by more than most: another begins with what
+// comes next.
+func (s *Sound) Limit(now time.Time, most time.Duration) {
+	if s.child != nil {
+		s.limit(now, time.Duration(s.epoch.at-s.epoch.out)*time.Second/SoundRate, most)
+	}
+}
+
+// Drain calls emit with the frames that are still to come out, and ends the child,
+// which has up to a time for that.
+func (s *Sound) Drain(until time.Time, emit func(Unit)) { s.drain(until, func() { s.Fetch(emit) }) }
+
 // Close ends the child.
 func (s *Sound) Close() { s.bury() }
 

@@ -127,26 +127,45 @@ func (p *Packer) complete(at int64) {
 		return
 	}
 	h := *p.held
-	p.held = nil
-	p.usual = at - h.at
-	if at-p.from > p.longest && len(p.part) > 0 {
-		p.closePart(h.at)
-	}
-	if len(p.part) == 0 {
-		p.from = h.at
-	}
-	if at-h.at > p.longest { // a still picture: it lasts one part, then nothing is there
-		h.Ticks = uint32(p.nominal)
-		p.part = append(p.part, h)
-		p.closePart(h.at + p.nominal)
+	if at-h.at > p.longest {
+		p.stretch()
 		p.gap(at)
 		return
 	}
-	h.Ticks = uint32(at - h.at)
-	p.part = append(p.part, h)
+	p.held, p.usual = nil, at-h.at
+	if at-p.from > p.longest && len(p.part) > 0 {
+		p.closePart(h.at)
+	}
+	p.add(h, at)
 	if at+p.usual/2-p.from > p.nominal {
 		p.closePart(at)
 	}
+}
+
+// add puts a sample that ends at a tick into the open part.
+func (p *Packer) add(s sample, end int64) {
+	if len(p.part) == 0 {
+		p.from = s.at
+	}
+	s.Ticks = uint32(end - s.at)
+	p.part = append(p.part, s)
+}
+
+// stretch makes the held sample last to the end of its part, since no other is
+// known to come.
+func (p *Packer) stretch() {
+	h := *p.held
+	p.held = nil
+	if len(p.part) == 0 {
+		p.from = h.at
+	}
+	end := max(p.from+p.nominal, h.at+min(p.usual, p.nominal))
+	if end-p.from > p.longest {
+		p.closePart(h.at)
+		end = h.at + p.nominal
+	}
+	p.add(h, end)
+	p.closePart(end)
 }
 
 // Cut ends the segment at the first sample that begins at a tick or later, as
@@ -171,6 +190,10 @@ func (p *Packer) Cut(at int64) {
 	if keep > 0 {
 		p.closePart(start)
 	}
+	if p.held == nil && len(rest) == 0 && start < at {
+		p.gap(at)
+		start = at
+	}
 	p.closeSegment(start)
 	p.open(start)
 	p.part, p.from = rest, start
@@ -191,16 +214,16 @@ func (p *Packer) Flush() {
 	}
 }
 
-// Idle fills the time up to a tick with gaps: there is no sample and none will
-// come for it.
+// Idle fills the time up to a tick with gaps, as far as they have the length of a
+// part: there is no sample and none will come for it.
 func (p *Packer) Idle(at int64) {
 	if p.segment == nil || at <= p.End() {
 		return
 	}
-	p.complete(at)
-	if len(p.part) > 0 {
-		p.closePart(at)
+	if p.held != nil {
+		p.stretch()
 	}
+	p.gap(p.end + (at-p.end)/p.nominal*p.nominal)
 }
 
 // Vacate opens a segment at a tick that nothing is known to come for. It reports
@@ -244,10 +267,11 @@ func (p *Packer) closePart(at int64) {
 	p.part, p.end, p.from = p.part[:0], at, at
 }
 
-// gap fills the time up to a tick with parts that have no media.
+// gap fills the time up to a tick with parts that have no media, all of one length.
 func (p *Packer) gap(to int64) {
 	for p.end < to {
-		next := min(to, p.end+p.nominal)
+		left := to - p.end
+		next := p.end + left/((left+p.longest-1)/p.longest)
 		p.addPart(sluice.Part{Duration: p.duration(next - p.end), Gap: true}, nil)
 		p.end, p.from = next, next
 	}
