@@ -37,6 +37,7 @@ func TestCluster(t *testing.T) {
 		{"publisher moves", true, testPublisherMoves},
 		{"one origin", true, testOneOrigin},
 		{"one address", true, testOneAddress},
+		{"recorder killed", true, testRecorderKilled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.waits {

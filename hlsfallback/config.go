@@ -14,8 +14,10 @@ import (
 // Shelf is what is durable of recordings. What is not there is an error with
 // sluice.CodeNotFound.
 type Shelf interface {
-	// Recordings lists every recording, running ones too.
-	Recordings(ctx context.Context) ([]sluice.Recording, error)
+	// Recording returns a recording, running or ended, of this node or another.
+	Recording(ctx context.Context, rec string) (sluice.Recording, error)
+	// Running returns the recording of a stream that another node goes on with.
+	Running(ctx context.Context, stream string) (sluice.Recording, error)
 	// Timeline returns the renditions and, by rendition, the finished segments in order.
 	Timeline(ctx context.Context, rec string) ([]sluice.Rendition, map[string][]sluice.Segment, error)
 	// Segment opens the bytes of a finished segment.

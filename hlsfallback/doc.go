@@ -8,6 +8,8 @@
 // comes through the methods of Handler that the recorder calls, what is old is
 // read through Shelf.
 //
+// What another node records is served from Shelf too, without parts.
+//
 // internal/node makes one Handler, routes /hls/ and /vod/ to it, and closes it
 // before the HTTP server shuts down, so that parked requests end. Handler starts
 // one goroutine for each recording that begins, to read what an earlier process

@@ -140,17 +140,35 @@ func (h *Handler) Segment(rec, rendition string, seg sluice.Segment) {
 	s.begun()
 }
 
-// End takes note that a recording is complete.
-func (h *Handler) End(rec string) {
+// Leave takes note that another node goes on with a recording: what is new of it
+// comes from the shelf.
+func (h *Handler) Leave(rec string) {
 	h.mu.Lock()
+	h.take(rec)
+	h.mu.Unlock()
+	h.shelved.forget(rec)
+}
+
+// take returns a show and forgets it, or nil. mu is held.
+func (h *Handler) take(rec string) *show {
 	s := h.shows[rec]
 	if s == nil {
-		h.mu.Unlock()
-		return
+		return nil
 	}
 	delete(h.shows, rec)
 	if h.stream[s.rec.Stream] == s {
 		delete(h.stream, s.rec.Stream)
+	}
+	return s
+}
+
+// End takes note that a recording is complete.
+func (h *Handler) End(rec string) {
+	h.mu.Lock()
+	s := h.take(rec)
+	if s == nil {
+		h.mu.Unlock()
+		return
 	}
 	h.ended = append(h.ended, s)
 	if len(h.ended) > keepEnded {
@@ -174,12 +192,16 @@ func (h *Handler) track(rec, rendition string) *track {
 	return nil
 }
 
-// live returns the running show of a stream, its past included.
+// live returns the running show of a stream, its past included. One that runs on
+// another node is as it is on the shelf: without parts, and a target duration late.
 func (h *Handler) live(ctx context.Context, stream string) (*show, error) {
 	h.mu.RLock()
 	s := h.stream[stream]
 	h.mu.RUnlock()
 	if s == nil {
+		if rec, err := h.deps.Shelf.Running(ctx, stream); err == nil {
+			return h.shelved.show(ctx, rec.ID)
+		}
 		return nil, &sluice.Error{Code: sluice.CodeStreamOffline, Detail: "nobody publishes this stream", RetryAfter: 2 * time.Second}
 	}
 	return s, s.wait(ctx, h.done, s.loaded)

@@ -233,7 +233,7 @@ func (x *exchange) below(t *track, path target, d directives) error {
 	case filePlaylist:
 		x.kind = KindPlaylist
 		if t.show.archive {
-			return x.text(t.archived(), c.playlist, x.archiveCache(t))
+			return x.text(t.archived(path.vod), c.playlist, x.archiveCache(t))
 		}
 		b, err := x.h.playlist(ctx, t, d)
 		if err != nil {

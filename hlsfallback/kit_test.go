@@ -31,16 +31,33 @@ type shelf struct {
 	segments   map[string]map[string][]sluice.Segment
 	bytes      map[string][]byte
 	reads      int
+	elsewhere  bool // running recordings run on another node
 }
 
 func newShelf() *shelf {
 	return &shelf{renditions: map[string][]sluice.Rendition{}, segments: map[string]map[string][]sluice.Segment{}, bytes: map[string][]byte{}}
 }
 
-func (s *shelf) Recordings(context.Context) ([]sluice.Recording, error) {
+func (s *shelf) Recording(_ context.Context, rec string) (sluice.Recording, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.recordings), nil
+	for _, r := range s.recordings {
+		if r.ID == rec {
+			return r, nil
+		}
+	}
+	return sluice.Recording{}, sluice.Errorf(sluice.CodeNotFound, "there is no such recording")
+}
+
+func (s *shelf) Running(_ context.Context, stream string) (sluice.Recording, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.recordings {
+		if s.elsewhere && r.Stream == stream && r.Ended.IsZero() {
+			return r, nil
+		}
+	}
+	return sluice.Recording{}, sluice.Errorf(sluice.CodeNotFound, "no other node records it")
 }
 
 func (s *shelf) Timeline(_ context.Context, rec string) ([]sluice.Rendition, map[string][]sluice.Segment, error) {

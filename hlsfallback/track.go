@@ -20,17 +20,18 @@ type track struct {
 	mu   sync.Mutex
 	info sluice.Rendition
 	timeline
-	near    []*nearSegment // the last finished segments, with bytes and parts
-	growing *nearSegment   // nil between segments
-	parts   map[string]*part
-	hint    string // name that the next part will have; "" before the first part
-	inits   map[int]*payload
-	over    bool
-	drawn   *rendering    // of what there is now; nil when nobody asked yet
-	whole   *body         // of an archive
-	keys    *body         // the I-frame playlist of now
-	parted  chan struct{} // closed at the next part or segment
-	ended   chan struct{} // closed at the next segment
+	near     []*nearSegment // the last finished segments, with bytes and parts
+	growing  *nearSegment   // nil between segments
+	parts    map[string]*part
+	hint     string // name that the next part will have; "" before the first part
+	inits    map[int]*payload
+	over     bool
+	drawn    *rendering    // of what there is now; nil when nobody asked yet
+	whole    *body         // of an archive
+	followed *body         // of an archive that is followed as a stream
+	keys     *body         // the I-frame playlist of now
+	parted   chan struct{} // closed at the next part or segment
+	ended    chan struct{} // closed at the next segment
 }
 
 // nearSegment is a segment with its parts in memory.

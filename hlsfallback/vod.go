@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"sync"
 	"time"
-
-	"github.com/sluice-live/sluice"
 )
 
 // shelved keeps the playlists of recordings as they are on the shelf: ended ones
@@ -21,8 +19,6 @@ type shelved struct {
 	held    map[string]*list.Element // of *shelf entries, by recording
 	recent  *list.List               // front: asked for last
 	entries int
-	listed  map[string]sluice.Recording
-	asked   time.Time // when listed was read
 }
 
 type shelvedShow struct {
@@ -33,10 +29,6 @@ type shelvedShow struct {
 	size  int
 	err   error
 }
-
-// listEvery bounds how often the shelf is asked for its list because of
-// recordings that nobody knows.
-const listEvery = time.Second
 
 func newShelved(shelf Shelf, config Config) *shelved {
 	config.Window = 1 << 62 // everything from the start
@@ -106,14 +98,13 @@ func (v *shelved) drop(e *list.Element) {
 func (v *shelved) forget(rec string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.asked = time.Time{}
 	if e, ok := v.held[rec]; ok {
 		v.drop(e)
 	}
 }
 
 func (v *shelved) load(ctx context.Context, rec string) (*show, int, error) {
-	about, err := v.lookup(ctx, rec)
+	about, err := v.shelf.Recording(ctx, rec)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -139,53 +130,30 @@ func (v *shelved) load(ctx context.Context, rec string) (*show, int, error) {
 	return s, size, nil
 }
 
-// lookup finds a recording in the list, which is read again when it is not in it.
-func (v *shelved) lookup(ctx context.Context, rec string) (sluice.Recording, error) {
-	v.mu.Lock()
-	about, ok := v.listed[rec]
-	fresh := v.now().Sub(v.asked) < listEvery
-	v.mu.Unlock()
-	if ok && (!about.Ended.IsZero() || fresh) {
-		return about, nil
-	}
-	unknown := sluice.Errorf(sluice.CodeNotFound, "there is no such recording")
-	if fresh {
-		return about, unknown
-	}
-	all, err := v.shelf.Recordings(ctx)
-	if err != nil {
-		return about, err
-	}
-	byID := make(map[string]sluice.Recording, len(all))
-	for _, r := range all {
-		byID[r.ID] = r
-	}
-	v.mu.Lock()
-	v.listed, v.asked = byID, v.now()
-	v.mu.Unlock()
-	if about, ok = byID[rec]; !ok {
-		return about, unknown
-	}
-	return about, nil
-}
-
-// archived returns the playlist of everything, of a show from the shelf.
-func (t *track) archived() *body {
+// archived returns the playlist of everything, of a show from the shelf: to be seen
+// from its start, or as a stream that runs on another node.
+func (t *track) archived(start bool) *body {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.whole != nil {
-		return t.whole
+	whole := &t.whole
+	if !start {
+		whole = &t.followed
 	}
-	kind := "EVENT\n#EXT-X-START:TIME-OFFSET=0,PRECISE=YES"
-	if t.over {
-		kind = "VOD"
+	if *whole != nil {
+		return *whole
+	}
+	kind := ""
+	switch {
+	case t.over:
+		kind = "#EXT-X-PLAYLIST-TYPE:VOD\n"
+	case start:
+		kind = "#EXT-X-PLAYLIST-TYPE:EVENT\n#EXT-X-START:TIME-OFFSET=0,PRECISE=YES\n"
 	}
 	b := make([]byte, 0, 512+len(t.lines))
 	b = append(t.show.appendVersion(b, "8"), "#EXT-X-TARGETDURATION:"...)
 	b = strconv.AppendInt(b, int64(t.show.target()/time.Second), 10)
-	b = append(b, "\n#EXT-X-PLAYLIST-TYPE:"...)
-	b = append(b, kind...)
 	b = append(b, '\n')
+	b = append(b, kind...)
 	b = t.appendCounts(b)
 	if init := t.initBefore(0); init >= 0 {
 		b = appendMap(b, init)
@@ -194,6 +162,6 @@ func (t *track) archived() *body {
 	if t.over {
 		b = append(b, "#EXT-X-ENDLIST\n"...)
 	}
-	t.whole = newBody(b)
-	return t.whole
+	*whole = newBody(b)
+	return *whole
 }

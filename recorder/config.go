@@ -16,6 +16,7 @@ type Config struct {
 	Reserve int64         // bytes that are left free on the disk, but not more than a twentieth of it
 	Grace   time.Duration // how long a recording waits for its publisher, through a restart of the process too
 	FFmpeg  string        // program that transcodes; "": none
+	Spool   int64         // bytes that may wait on the disk for the shared store
 	Rungs   int           // layers of all streams that are transcoded beside the largest of each
 }
 

@@ -10,6 +10,10 @@
 // the tap, makes parts, tells the Sink and never waits for the disk, which has a
 // goroutine of its own. A rendition is a lane (video.go, audio.go) of its show.
 //
+// With a store that nodes share (shared.go), the disk is a spool, and a show goes on
+// with what another node has recorded of the stream, once that has let go of it or
+// has died.
+//
 // It knows nothing of peer connections, HTTP or playlists. internal/node makes
 // the one Recorder of a node and closes it before the media plane.
 package recorder

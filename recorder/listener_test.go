@@ -64,6 +64,9 @@ func (l *listener) Segment(_, rendition string, s sluice.Segment) {
 	delete(l.bytes, rendition)
 }
 
+// Leave implements Sink.
+func (l *listener) Leave(rec string) { l.note("leave %s", rec) }
+
 // End implements Sink.
 func (l *listener) End(rec string) { l.note("end %s", rec) }
 

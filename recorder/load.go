@@ -36,7 +36,7 @@ func (r *Recorder) restore(m archive.Meta, now time.Time) error {
 		if m.Ended.IsZero() {
 			m.Ended = endOf(m, segments)
 		}
-		r.ended[m.ID] = &finished{meta: m, size: sizeOfAll(segments)}
+		r.put(m, sizeOfAll(segments))
 		return err
 	}
 	if recovered.Adopted > 0 || recovered.Trimmed > 0 {
@@ -62,7 +62,8 @@ func (r *Recorder) restore(m archive.Meta, now time.Time) error {
 			return err
 		}
 	}
-	r.ended[m.ID] = &finished{meta: m, size: size}
+	r.put(m, size)
+	r.deliver(m, r.mirror(m, &resumed{meta: m}))
 	return nil
 }
 

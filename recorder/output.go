@@ -31,6 +31,7 @@ type output struct {
 	expected int64   // of sound: where the next packet begins
 	cuts     []int64 // where segments are to begin, of what comes later than that is known
 
+	skip    int     // versions of init sections that players may have seen elsewhere
 	frames  int     // in the open segment
 	late    int     // pictures that were refused
 	bits    float64 // of all segments with media
@@ -102,8 +103,8 @@ func (o *output) format(f *frame.Format) bool {
 		o.show.split()
 		o.next = o.running()
 	}
-	o.init++
-	o.section = section
+	o.init += 1 + o.skip
+	o.section, o.skip = section, 0
 	o.packer.Format(o.init)
 	c := o.show.record
 	c.putInit(o.id, o.init, section)
@@ -122,7 +123,7 @@ func (o *output) resume() {
 	c.mu.Unlock()
 	next := uint64(0)
 	if n := len(before); n > 0 {
-		next, o.init = before[n-1].Sequence+1, before[n-1].Init
+		next, o.init, o.skip = before[n-1].Sequence+1, before[n-1].Init, o.show.skip
 	}
 	track := uint32(fmp4.AudioTrack)
 	if o.video {

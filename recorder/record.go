@@ -15,6 +15,7 @@ import (
 // it that is in memory too. Its show and its writer write it.
 type record struct {
 	writer *archive.Writer
+	mirror *archive.Mirror // nil: the recording stays on the disk
 	log    *slog.Logger
 	count  *counters
 
@@ -39,6 +40,9 @@ func (c *record) done(o archive.Outcome) {
 	changed := c.failing != (o.Err != nil)
 	c.failing = o.Err != nil
 	c.mu.Unlock()
+	if c.mirror != nil {
+		c.mirror.Segment(o)
+	}
 	if o.Err != nil {
 		c.count.failed.Add(1)
 	} else if !o.Segment.Gap {
@@ -90,10 +94,20 @@ func (c *record) init(rendition string, version int) []byte {
 }
 
 func (c *record) setMeta(m archive.Meta) {
+	m.Renditions = slices.Clone(m.Renditions) // the show changes its own
 	c.mu.Lock()
 	c.meta = m
 	c.mu.Unlock()
 	c.writer.Meta(m)
+	if c.mirror != nil && !m.Closed {
+		c.mirror.Meta(m)
+	}
+}
+
+// close finishes what is being written. m is what the recording is afterwards.
+func (c *record) close(m archive.Meta) {
+	c.setMeta(m)
+	c.writer.Close()
 }
 
 func (c *record) snapshot() (archive.Meta, map[string][]sluice.Segment) {
@@ -142,6 +156,9 @@ func (c *record) trim(now time.Time, cfg Config, over int64) (freed int64) {
 		}
 		if n == 0 || !c.writer.Remove(id, segments[0].Sequence, segments[n].Sequence) {
 			continue
+		}
+		if c.mirror != nil {
+			c.mirror.Remove(id, segments[0].Sequence, segments[n].Sequence)
 		}
 		c.segments[id] = slices.Clone(segments[n:])
 	}

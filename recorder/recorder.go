@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os/exec"
@@ -48,6 +49,8 @@ type Tap interface {
 // Init; the parts of a segment, then the Segment, which always comes before the
 // parts of the next. An implementation must not block.
 //
+// Leave says that another node goes on with the recording.
+//
 // When Segment is called, its bytes are on their way to the disk; until they are
 // there, and while the disk fails, Shelf.Segment serves them from memory.
 type Sink interface {
@@ -57,6 +60,7 @@ type Sink interface {
 	Part(rec, rendition string, growing sluice.Segment, p sluice.Part, data []byte) // exists now; data immutable
 	Segment(rec, rendition string, s sluice.Segment)                                // finished
 	End(rec string)                                                                 // ended for good
+	Leave(rec string)                                                               // goes on elsewhere
 }
 
 // Deps are what a Recorder needs of others.
@@ -65,6 +69,9 @@ type Deps struct {
 	Store blob.Store
 	Sink  Sink // nil: nobody listens
 	Log   *slog.Logger
+
+	Shared blob.Shared // where other nodes find the recordings; nil: they stay in Store
+	Claims Claims      // nil: no other node records
 }
 
 // Recorder records every stream that is published on the node. Its methods may
@@ -74,6 +81,10 @@ type Recorder struct {
 	deps     Deps
 	log      *slog.Logger
 	archive  *archive.Archive
+	remote   *archive.Remote // nil: recordings stay on the disk
+	spool    *archive.Spool
+	ctx      context.Context // of what goes on in the background; ends with Close
+	cancel   context.CancelFunc
 	space    func() error
 	counters counters
 	ffmpeg   bool // it is there
@@ -103,6 +114,8 @@ type resumed struct {
 	meta     archive.Meta
 	segments map[string][]sluice.Segment
 	until    time.Time
+
+	inherited *inherited // of another node; nil: of this one
 }
 
 // New reads what is in the store, repairs what a crash has left, and begins to
@@ -118,12 +131,22 @@ func New(cfg Config, deps Deps) (*Recorder, error) {
 		cfg: cfg, deps: deps, log: deps.Log, archive: &archive.Archive{Store: deps.Store}, stop: make(chan struct{}),
 		shows: map[string]*show{}, running: map[string]*record{}, waiting: map[string]*resumed{}, ended: map[string]*finished{},
 	}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.space = archive.SpaceGuard(deps.Store, func(total int64) int64 { return min(cfg.Reserve, total/20) })
+	if deps.Shared != nil {
+		r.remote, r.spool = archive.NewRemote(deps.Shared), &archive.Spool{Limit: cfg.Spool}
+		disk := r.space
+		r.space = func() error { return errors.Join(r.spool.Space(), disk()) }
+	}
 	if err := r.load(time.Now()); err != nil {
+		_ = r.Close()
 		return nil, fmt.Errorf("recorder: %w", err)
 	}
 	r.findFFmpeg()
 	r.wg.Go(r.run)
+	if r.remote != nil {
+		r.wg.Go(r.sweep)
+	}
 	return r, nil
 }
 
@@ -170,7 +193,10 @@ func (r *Recorder) canEncode() bool {
 // starts again within the grace time.
 func (r *Recorder) Close() error {
 	close(r.stop)
+	patience := time.AfterFunc(closePatience, r.cancel) // for what is on its way to the shared store
+	defer patience.Stop()
 	r.wg.Wait()
+	r.cancel()
 	return nil
 }
 
@@ -252,14 +278,7 @@ func (r *Recorder) expire(now time.Time) {
 	}
 	r.mu.Unlock()
 	for _, w := range over {
-		size := sizeOfAll(w.segments)
-		w.meta.Ended = w.until.Add(-r.cfg.Grace)
-		if err := r.archive.PutMeta(w.meta); err != nil {
-			r.log.Warn("end recording", "session", w.meta.ID, "err", err)
-		}
-		r.mu.Lock()
-		r.ended[w.meta.ID] = &finished{meta: w.meta, size: size}
-		r.mu.Unlock()
+		r.over(w)
 	}
 }
 
@@ -284,7 +303,7 @@ func (r *Recorder) clean(now time.Time) {
 	}
 	slices.SortFunc(ids, strings.Compare)
 	over := int64(0)
-	if r.cfg.Budget > 0 {
+	if r.cfg.Budget > 0 && r.remote == nil {
 		over = total - r.cfg.Budget
 	}
 	for _, id := range ids {
@@ -326,3 +345,4 @@ func (nobody) Init(string, string, int, []byte)                         {}
 func (nobody) Part(string, string, sluice.Segment, sluice.Part, []byte) {}
 func (nobody) Segment(string, string, sluice.Segment)                   {}
 func (nobody) End(string)                                               {}
+func (nobody) Leave(string)                                             {}

@@ -32,12 +32,17 @@ type show struct {
 	pulled  time.Time // when keyframes were asked for last
 	waited  time.Time // since when sound waits for video to begin
 	lag     atomic.Int64
+
+	claim  Claim     // nil when nobody else records
+	term   uint64    // of the recordings that begin here
+	skip   int       // init sections of each rendition that players may have seen elsewhere
+	looked time.Time // where the publisher is
 }
 
 func newShow(r *Recorder, stream string, tap Tap) *show {
 	s := &show{
 		recorder: r, stream: stream, tap: tap, log: r.log.With("stream", stream),
-		tracks: map[uint64]*lane{}, sources: map[uint64]*sluice.Track{}, before: r.resume(stream),
+		tracks: map[uint64]*lane{}, sources: map[uint64]*sluice.Track{},
 	}
 	s.coder = newCoder(s)
 	return s
@@ -47,6 +52,10 @@ func newShow(r *Recorder, stream string, tap Tap) *show {
 func (s *show) run() {
 	defer s.recorder.leave(s)
 	defer s.tap.Close()
+	if !s.admit() {
+		return
+	}
+	defer s.release()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
@@ -54,14 +63,24 @@ func (s *show) run() {
 		case <-s.tap.Grown():
 		case <-tick.C:
 		case <-s.recorder.stop:
-			s.finish(false)
+			s.finish(stopped)
+			return
+		case <-s.lostClaim():
+			s.finish(lost)
+			return
+		case <-s.lostTerm():
+			s.finish(lost)
+			return
+		}
+		if s.moved() {
+			s.finish(moved)
 			return
 		}
 		s.follow(s.tap.Read(s.take))
 		s.coder.fetch()
 		switch s.tap.State() {
 		case sluice.StreamOffline:
-			s.finish(true)
+			s.finish(ended)
 			return
 		case sluice.StreamLive:
 			s.keepTime(s.now())
@@ -254,14 +273,26 @@ func (s *show) start(at time.Time) {
 			Recording: sluice.Recording{ID: newID(at), Stream: s.stream, Started: at.UTC()},
 			Origin:    at.Add(-lead).UnixNano(),
 		}
+		if r.remote != nil {
+			s.meta.Term = s.term
+		}
 	}
+	before := s.before
 	s.before, s.meta.Closed = nil, false
 	s.log = s.log.With("session", s.meta.ID)
 	c := &record{
 		log: s.log, count: &r.counters, meta: s.meta, segments: segments,
 		inits: map[string]map[int][]byte{}, recent: map[string][]memory{},
 	}
-	c.writer = r.archive.NewWriter(s.meta.ID, archive.Limits{Queue: queueBytes, Space: r.space, Done: c.done}, s.log)
+	c.meta.Renditions = slices.Clone(s.meta.Renditions) // the show changes its own
+	limits := archive.Limits{Queue: queueBytes, Space: r.space, Done: c.done}
+	if c.mirror = r.mirror(s.meta, before); c.mirror != nil {
+		limits.Shown = c.mirror.Thumbnail
+	}
+	if before != nil && before.inherited != nil {
+		s.skip = 1 + len(before.inherited.gaps)
+	}
+	c.writer = r.archive.NewWriter(s.meta.ID, limits, s.log)
 	c.writer.Meta(s.meta)
 	s.record = c
 	r.mu.Lock()
@@ -296,53 +327,4 @@ func (s *show) describe() {
 	}
 	s.record.setMeta(s.meta)
 	s.recorder.deps.Sink.Describe(s.meta.ID, slices.Clone(s.meta.Renditions))
-}
-
-// finish closes every rendition; ended says that the recording will not go on.
-func (s *show) finish(ended bool) {
-	r := s.recorder
-	s.coder.drain(time.Now().Add(drainTime))
-	for _, l := range s.lanes {
-		if l.track != 0 {
-			l.flush()
-		}
-	}
-	s.leaveVacant()
-	s.coder.close()
-	c := s.record
-	if c == nil {
-		if s.before != nil { // nothing came: it still waits
-			r.mu.Lock()
-			r.waiting[s.stream] = s.before
-			r.mu.Unlock()
-		}
-		return
-	}
-	if ended {
-		s.meta.Ended = s.tap.Now().Add(s.offset).UTC()
-		for _, o := range s.outputs {
-			if t := o.newest(); !t.IsZero() {
-				s.meta.Ended = t.UTC()
-				break
-			}
-		}
-	}
-	s.meta.Closed = true
-	c.setMeta(s.meta)
-	c.writer.Close()
-	r.counters.recordings.Add(-1)
-	meta, segments := c.snapshot()
-	size := sizeOfAll(segments)
-	r.mu.Lock()
-	delete(r.running, meta.ID)
-	if ended {
-		r.ended[meta.ID] = &finished{meta: meta, size: size}
-	} else {
-		r.waiting[s.stream] = &resumed{meta: meta, segments: segments, until: time.Now().Add(r.cfg.Grace)}
-	}
-	r.mu.Unlock()
-	if ended {
-		r.deps.Sink.End(meta.ID)
-	}
-	s.log.Info("recording has ended", "bytes", size)
 }

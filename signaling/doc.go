@@ -31,6 +31,8 @@
 //	                                 written by the node that holds the stream
 //	sluice:{<stream>}:gen    string  the last generation given out; expires after a
 //	                                 week without a lease; written with the lease
+//	sluice:{<stream>}:recorder, :recgen
+//	                         as lease and gen, for the node that records the stream
 //	sluice:{<stream>}:edges  hash    by node: when, and an Edge as JSON; expires after
 //	                                 EdgeTTL; written by each node that has the stream
 //	sluice:roll              string  when the first node of a rolling restart left, on Redis's

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 	"github.com/sluice-live/sluice"
 )
 
-// Lease is this node's claim to a stream. It is renewed until it is released or
+// Lease is this node's claim to a stream, or to its recording. It is renewed until it is released or
 // lost.
 type Lease struct {
 	registry   *Registry
@@ -74,6 +75,10 @@ func (r *Registry) AcquireFrom(ctx context.Context, stream, owner string) (*Leas
 	if err := sluice.CheckStreamName(stream); err != nil {
 		return nil, err
 	}
+	return r.acquire(ctx, stream, owner)
+}
+
+func (r *Registry) acquire(ctx context.Context, stream, owner string) (*Lease, error) {
 	var v verdict
 	err := r.call(ctx, "acquire lease", func(ctx context.Context) (err error) {
 		v, err = readVerdict(r.acquireScript.Run(ctx, r.client, leaseKeys(stream), r.cfg.NodeID, r.cfg.LeaseTTL.Milliseconds(), genTTL.Milliseconds(), owner))
@@ -83,7 +88,11 @@ func (r *Registry) AcquireFrom(ctx context.Context, stream, owner string) (*Leas
 		return nil, err
 	}
 	if !v.mine {
-		return nil, &sluice.Error{Code: sluice.CodeStreamBusy, Detail: "the stream is published on another node", RetryAfter: max(v.left, time.Second)}
+		detail := "the stream is published on another node"
+		if strings.HasSuffix(stream, recording) {
+			detail = "another node records the stream"
+		}
+		return nil, &sluice.Error{Code: sluice.CodeStreamBusy, Detail: detail, RetryAfter: max(v.left, time.Second)}
 	}
 	l := newLease(r, stream, v.gen)
 	if err := r.remember(l); err != nil {
@@ -98,6 +107,10 @@ func (r *Registry) Lookup(ctx context.Context, stream string) (Owner, error) {
 	if err := sluice.CheckStreamName(stream); err != nil {
 		return Owner{}, err
 	}
+	return r.lookup(ctx, stream)
+}
+
+func (r *Registry) lookup(ctx context.Context, stream string) (Owner, error) {
 	var fields []any
 	err := r.call(ctx, "look up lease", func(ctx context.Context) (err error) {
 		fields, err = r.client.HMGet(ctx, leaseKeys(stream)[0], "owner", "gen").Result()

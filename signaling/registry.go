@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -182,7 +183,13 @@ func (r *Registry) Uptime() time.Duration { return time.Since(r.started) }
 func (r *Registry) Leases() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.leases)
+	n := 0
+	for name := range r.leases {
+		if !strings.HasSuffix(name, recording) {
+			n++
+		}
+	}
+	return n
 }
 
 // LeaseLosses returns how many leases other nodes have taken from this one.

@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -9,7 +10,11 @@ import (
 // genTTL is how long a generation counter outlives its last lease.
 const genTTL = 7 * 24 * time.Hour
 
-func leaseKeys(stream string) []string {
+func leaseKeys(name string) []string {
+	stream, records := strings.CutSuffix(name, recording)
+	if records {
+		return []string{"sluice:{" + stream + "}:recorder", "sluice:{" + stream + "}:recgen"}
+	}
 	return []string{"sluice:{" + stream + "}:lease", "sluice:{" + stream + "}:gen"}
 }
 

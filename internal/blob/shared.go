@@ -36,15 +36,12 @@ type Shared interface {
 // file:///path, or a bucket, s3://bucket/prefix (see openS3). It does not ask
 // whether the store is reachable.
 func OpenShared(text string) (Shared, error) {
-	u, err := url.Parse(text)
+	u, err := parseURL(text)
 	if err != nil {
-		return nil, errors.New("not a URL") // the parser's error would repeat the password
+		return nil, err
 	}
 	switch u.Scheme {
 	case "file":
-		if u.Host != "" || u.RawQuery != "" || !filepath.IsAbs(u.Path) {
-			return nil, errors.New("not of the form file:///path")
-		}
 		disk, err := OpenDisk(u.Path)
 		if err != nil {
 			return nil, err
@@ -55,6 +52,30 @@ func OpenShared(text string) (Shared, error) {
 	default:
 		return nil, fmt.Errorf("%q is neither a file: nor an s3: URL", u.Scheme)
 	}
+}
+
+func parseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, errors.New("not a URL") // the parser's error would repeat the password
+	}
+	if u.Scheme == "file" && (u.Host != "" || u.RawQuery != "" || !filepath.IsAbs(u.Path)) {
+		return nil, errors.New("not of the form file:///path")
+	}
+	return u, nil
+}
+
+// CheckURL reports what is wrong with a URL that OpenShared would be given.
+func CheckURL(text string) error {
+	u, err := parseURL(text)
+	if err != nil || u.Scheme == "file" {
+		return err
+	}
+	s, err := OpenShared(text)
+	if err != nil {
+		return err
+	}
+	return s.Close()
 }
 
 // Directory is a directory that several nodes share, such as a mounted one.

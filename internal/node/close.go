@@ -73,6 +73,9 @@ func (n *Node) close() error {
 	if n.files != nil {
 		step("recordings", n.files.Close)
 	}
+	if n.shared != nil {
+		step("shared recordings", n.shared.Close)
+	}
 	if n.cluster != nil {
 		step("cluster", func() error { return n.cluster.close(ctx) })
 	}

@@ -84,7 +84,9 @@ type DatabaseConfig struct {
 
 // DataConfig is the data directory.
 type DataConfig struct {
-	Dir string `koanf:"dir" default:"./sluice-data" help:"directory of recordings and generated secrets"`
+	Dir     string     `koanf:"dir" default:"./sluice-data" help:"directory of recordings and generated secrets"`
+	BlobURL obs.Secret `koanf:"blob_url" help:"where all nodes keep recordings: a directory that they share, file:///path, or a bucket, s3://bucket/prefix?endpoint=https://host&region=name, with key:secret@ before the bucket or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; style=path or host says where the bucket's name goes; empty: each node keeps its own in data.dir"`
+	SpoolMB int        `koanf:"spool_mb" default:"4096" help:"megabytes of recordings that wait in data.dir while data.blob_url takes nothing; then recording pauses and live goes on"`
 }
 
 // AuthConfig says who may do what.

@@ -80,13 +80,22 @@ func (s *shelf) wait(ctx context.Context) (*recorder.Recorder, error) {
 	}
 }
 
-// Recordings implements hlsfallback.Shelf.
-func (s *shelf) Recordings(ctx context.Context) ([]sluice.Recording, error) {
+// Recording implements hlsfallback.Shelf.
+func (s *shelf) Recording(ctx context.Context, rec string) (sluice.Recording, error) {
 	r, err := s.wait(ctx)
 	if err != nil {
-		return nil, err
+		return sluice.Recording{}, err
 	}
-	return r.Recordings(ctx)
+	return r.Recording(ctx, rec)
+}
+
+// Running implements hlsfallback.Shelf.
+func (s *shelf) Running(ctx context.Context, stream string) (sluice.Recording, error) {
+	r, err := s.wait(ctx)
+	if err != nil {
+		return sluice.Recording{}, err
+	}
+	return r.Running(ctx, stream)
 }
 
 // Timeline implements hlsfallback.Shelf.

@@ -36,6 +36,7 @@ type Node struct {
 	limiter  *wish.Limiter // of everything that callers ask for
 	media    *sfu.SFU
 	files    *blob.Disk           // nil when nothing is recorded
+	shared   blob.Shared          // nil when recordings stay here
 	recorder *recorder.Recorder   // nil when off
 	hls      *hlsfallback.Handler // nil when nothing is recorded
 	shelf    *shelf               // what hls reads

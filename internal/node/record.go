@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -30,10 +31,21 @@ func (t taps) Tap(stream string) (recorder.Tap, error) {
 	return tap, nil
 }
 
+// unrecorded is recorder.Media of a node that records nothing, but serves what
+// others have recorded.
+type unrecorded struct{ taps }
+
+// Streams implements recorder.Media.
+func (unrecorded) Streams() []sluice.Stream { return nil }
+
 // record begins to record what is published.
 func (n *Node) record() (err error) {
 	c := n.config.Record
-	if !c.Enabled || !slices.Contains(n.config.Node.Roles, sluice.RoleRecording) {
+	var media recorder.Media = taps{n.media}
+	if !slices.Contains(n.config.Node.Roles, sluice.RoleRecording) {
+		media = unrecorded{}
+	}
+	if _, none := media.(unrecorded); !c.Enabled || none && n.config.Data.BlobURL == "" {
 		return nil
 	}
 	if err = n.openHLS(); err != nil {
@@ -42,16 +54,77 @@ func (n *Node) record() (err error) {
 	if n.files, err = blob.OpenDisk(filepath.Join(n.config.Data.Dir, "recordings")); err != nil {
 		return fmt.Errorf("data.dir: %w", err)
 	}
+	url := string(n.config.Data.BlobURL)
+	if url != "" {
+		if n.shared, err = blob.OpenShared(url); err != nil {
+			return fmt.Errorf("data.blob_url: %w", err)
+		}
+	} else if n.cluster.embedded == nil {
+		n.log.Warn("recordings stay on this node's disk: when a publisher comes back to another node, a new recording begins there; set data.blob_url")
+	}
 	n.recorder, err = recorder.New(recorder.Config{
 		Part: c.Part, Segment: c.Segment, Window: c.Window, Keep: c.Keep,
 		Budget: int64(c.MaxMB) << 20, Reserve: int64(c.ReserveMB) << 20,
 		Grace: n.config.Stream.Grace, FFmpeg: c.FFmpeg, Rungs: c.Rungs,
-	}, recorder.Deps{Media: taps{n.media}, Store: n.files, Sink: n.hls, Log: n.log})
+		Spool: int64(n.config.Data.SpoolMB) << 20,
+	}, recorder.Deps{Media: media, Store: n.files, Sink: n.hls, Log: n.log, Shared: n.shared, Claims: recordingClaims{n.cluster}})
 	if err != nil {
 		return err
 	}
 	n.shelf.open(n.recorder)
-	return exportRecorder(n.metrics, n.recorder)
+	if n.shared != nil {
+		err = exportShared(n.metrics, n.recorder)
+	}
+	return errors.Join(err, exportRecorder(n.metrics, n.recorder))
+}
+
+// recordingClaims is recorder.Claims.
+type recordingClaims struct{ *cluster }
+
+// Claim implements recorder.Claims.
+func (c recordingClaims) Claim(ctx context.Context, stream string, force bool) (recorder.Claim, error) {
+	l, err := c.registry.AcquireRecording(ctx, stream, force)
+	if err != nil {
+		return nil, err // a nil *signaling.Lease would not be a nil Claim
+	}
+	return l, nil
+}
+
+// Moved implements recorder.Claims.
+func (c recordingClaims) Moved(ctx context.Context, stream string) bool {
+	c.mu.Lock()
+	held := c.claims[stream]
+	c.mu.Unlock()
+	if held != nil && !held.lost() {
+		return false
+	}
+	owner, err := c.registry.Lookup(ctx, stream)
+	return err == nil && owner.Node != c.id
+}
+
+// Recorded implements recorder.Claims.
+func (c recordingClaims) Recorded(ctx context.Context, stream string) (bool, error) {
+	_, err := c.registry.LookupRecording(ctx, stream)
+	if sluice.CodeOf(err) == sluice.CodeNotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// exportShared registers the numbers of the store that nodes share.
+func exportShared(r *obs.Registry, rec *recorder.Recorder) error {
+	return errors.Join(
+		r.GaugeFunc("sluice_spool_bytes", "Bytes of recordings that wait in data.dir for the shared store.", nil,
+			func() float64 { return float64(rec.Counters().Mirrored.Waiting) }),
+		r.GaugeFunc("sluice_spool_failing", "Recordings of which the shared store took nothing when it was last asked.", nil,
+			func() float64 { return float64(rec.Counters().Mirrored.Refusing) }),
+		r.CounterFunc("sluice_spool_segments_total", "Segments that the shared store has taken.", nil,
+			func() float64 { return float64(rec.Counters().Mirrored.Stored) }),
+		r.CounterFunc("sluice_spool_failures_total", "Attempts to write to the shared store that failed and are repeated.", nil,
+			func() float64 { return float64(rec.Counters().Mirrored.Failed) }),
+		r.CounterFunc("sluice_recordings_lost_total", "Recordings that another node has taken over while this one was still writing them.", nil,
+			func() float64 { return float64(rec.Counters().Mirrored.Refused) }),
+	)
 }
 
 // exportRecorder registers the recorder's numbers.

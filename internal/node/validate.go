@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/internal/auth"
+	"github.com/sluice-live/sluice/internal/blob"
 	"github.com/sluice-live/sluice/internal/catalog"
 	"github.com/sluice-live/sluice/sfu"
 )
@@ -110,6 +111,8 @@ func (c Config) validateRest() error {
 		check("database.url", catalog.CheckURL(string(c.Database.URL))),
 		check("redis.url", optional(string(c.Redis.URL), checkRedisURL)),
 		checkThat(c.Data.Dir != "", "data.dir: is empty"),
+		check("data.blob_url", optional(string(c.Data.BlobURL), blob.CheckURL)),
+		checkRange("data.spool_mb", c.Data.SpoolMB, 16, 1<<30),
 		checkThat(c.Node.ID == "" || isName(c.Node.ID), "node.id: 1 to 64 letters, digits, '-' and '_'"),
 		checkThat(isName(c.Node.Region), "node.region: 1 to 64 letters, digits, '-' and '_'"),
 		checkRange("node.capacity.cpu", c.Node.Capacity.CPU, 1, 1000),

@@ -31,6 +31,7 @@ type Meta struct {
 	sluice.Recording
 	Origin     int64              `json:"origin"`           // capture time of tick 0, nanoseconds since 1970
 	Closed     bool               `json:"closed,omitempty"` // nothing is being written: what is in the indexes is all that was seen
+	Term       uint64             `json:"term,omitempty"`   // in the store that nodes share; 0: it is on this disk only
 	Renditions []sluice.Rendition `json:"renditions"`
 }
 

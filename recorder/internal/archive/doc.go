@@ -9,7 +9,20 @@
 //	{recording}/{rendition}/18.m4s.tmp    the segment that is being written
 //	{recording}/thumbnails/3.jpg
 //
+// In a store that nodes share, a term is the time for which one node writes a
+// recording; its number is that of the node's claim:
+//
+//	streams/{stream}/{recording}                       which recordings a stream has
+//	recordings/{recording}/terms/{term}                what it is, and how many lines of earlier terms count
+//	recordings/{recording}/log/{term}/{n}              256 index lines of all renditions; the last is written anew
+//	recordings/{recording}/media/{rendition}/17.{term}.m4s, init-1.{term}.mp4
+//	recordings/{recording}/thumbnails/3.jpg
+//
+// Remote reads it, whoever has written it; a Mirror writes one recording, in the
+// order media, line, so that what is named is there. The highest term is the
+// recording.
+//
 // A segment's file gets its name when it is durable, and then its line in the
-// index: the index is what there is. A Writer has one goroutine, which its Close
-// ends; everything else is done by the caller's.
+// index: the index is what there is. A Writer and a Mirror have one goroutine each,
+// which Close ends; everything else is done by the caller's.
 package archive

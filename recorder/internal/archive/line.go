@@ -24,7 +24,7 @@ const lineHead = 9
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // formatLine returns an entry, or a mark, as a line.
-func formatLine[T entry | mark](e T) ([]byte, error) {
+func formatLine[T any](e T) ([]byte, error) {
 	body, err := json.Marshal(e)
 	if err != nil {
 		return nil, fmt.Errorf("index line: %w", err)
@@ -40,7 +40,7 @@ func parseLine(line []byte) (e entry, ok bool) {
 	return e, (e.Segment != nil) != (e.Removed > 0)
 }
 
-func decodeLine[T entry | mark](line []byte) (e T, ok bool) {
+func decodeLine[T any](line []byte) (e T, ok bool) {
 	if len(line) < lineHead || line[lineHead-1] != ' ' {
 		return e, false
 	}
@@ -54,23 +54,32 @@ func decodeLine[T entry | mark](line []byte) (e T, ok bool) {
 // parseIndex reads the lines of an index up to the first that is torn, damaged
 // or out of sequence, and returns how many bytes are good. Numbers rise by one.
 func parseIndex(b []byte) (segments []sluice.Segment, good int64) {
+	entries, good := parseEntries(b)
+	for _, e := range entries {
+		segments = append(segments, *e.Segment)
+	}
+	return segments, good
+}
+
+// parseEntries is parseIndex with the checksums of the segments.
+func parseEntries(b []byte) (entries []entry, good int64) {
 	for {
 		end := bytes.IndexByte(b, '\n')
 		if end < 0 {
-			return segments, good
+			return entries, good
 		}
 		e, ok := parseLine(b[:end])
 		if !ok {
-			return segments, good
+			return entries, good
 		}
 		if e.Segment != nil {
-			if n := len(segments); n > 0 && e.Segment.Sequence != segments[n-1].Sequence+1 {
-				return segments, good
+			if n := len(entries); n > 0 && e.Segment.Sequence != entries[n-1].Segment.Sequence+1 {
+				return entries, good
 			}
-			segments = append(segments, *e.Segment)
+			entries = append(entries, e)
 		} else {
-			for len(segments) > 1 && segments[0].Sequence < e.Removed {
-				segments = segments[1:]
+			for len(entries) > 1 && entries[0].Segment.Sequence < e.Removed {
+				entries = entries[1:]
 			}
 		}
 		good += int64(end) + 1

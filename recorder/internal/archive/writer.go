@@ -21,12 +21,14 @@ type Limits struct {
 	Queue int64         // bytes that may wait for the disk
 	Space func() error  // why nothing more may be written, or nil
 	Done  func(Outcome) // told of each segment, by the writer's goroutine
+	Shown func(uint64)  // told of each thumbnail that is on the disk; nil: nobody is
 }
 
 // Outcome is what became of a segment.
 type Outcome struct {
 	Rendition string
 	Segment   sluice.Segment // Gap is set when it was not kept
+	CRC       uint32         // of its bytes (Castagnoli)
 	Err       error          // why not
 }
 
@@ -169,6 +171,9 @@ func (w *Writer) do(j job) {
 		if err = w.limits.Space(); err == nil {
 			err = w.archive.Store.WriteFile(thumbnailName(w.rec, j.seq), j.data)
 		}
+		if err == nil && w.limits.Shown != nil {
+			w.limits.Shown(j.seq)
+		}
 	case j.init > 0:
 		w.open(j.rendition).inits[j.init] = j.data
 		err = w.putInits(j.rendition)
@@ -272,7 +277,7 @@ func (w *Writer) finish(j job) {
 	if err != nil {
 		w.use(j.rendition, o, s.Sequence)
 	}
-	w.limits.Done(Outcome{j.rendition, s, errors.Join(o.err, err)})
+	w.limits.Done(Outcome{j.rendition, s, o.crc, errors.Join(o.err, err)})
 	o.begun, o.err = false, nil
 }
 
