@@ -108,6 +108,9 @@ func (o *outlet) forward(sh *shard, now int64) (backlog bool) {
 	if o.resend.torn {
 		o.mend(sh, now)
 	}
+	if o.resend.blind {
+		o.see(now)
+	}
 	if o.current == o.wanted && o.point != o.thin.Goal() {
 		if o.newest.layer == o.current {
 			o.thin.Aim(o.point, o.newest.timestamp)
@@ -235,6 +238,7 @@ func (o *outlet) begin(sh *shard, l *layer, index uint64) {
 		o.countSwitch(sh)
 	}
 	hold(&o.current, l)
+	o.resend.blind = false
 	o.cursor, o.format, o.begun = index, o.track.format(l), sh.now
 }
 

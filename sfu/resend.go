@@ -48,6 +48,9 @@ type resender struct {
 	spare int    // bytes that spatial layers above the wanted ones may still take
 	torn  bool   // a keyframe must make up for what was lost of them
 	renew uint64 // from this ring index on
+
+	blind bool   // a keyframe must follow, since the viewer may decode with the wrong parameter sets
+	sight uint64 // from this ring index on
 }
 
 // fills are the newest packets in whose place padding was sent.
@@ -157,8 +160,12 @@ func (o *outlet) again(sh *shard, seq uint16, rtt, now int64) bool {
 		return false
 	}
 	format := o.track.format(piece.Source)
-	if piece.Source == o.current && (o.resend.exhausted(seq, rtt, now) || piece.Starts(source) && o.hidesLoss()) {
+	if piece.Source == o.current && o.resend.exhausted(seq, rtt, now) {
 		o.current.askKeyframe(now)
+	}
+	if piece.Source == o.current && piece == o.line.Current() && piece.Starts(source) && o.hidesLoss() && !o.resend.blind {
+		o.resend.blind, o.resend.sight = true, o.current.ring.Head()
+		o.see(now)
 	}
 	rtx := format != nil && o.track.rtxSSRC != 0 && format.rtx != 0
 	if format == nil || !o.repeatable(piece.Source, p, rtx) || !o.resend.allow(seq, len(p.Payload), rtt, now) ||
@@ -229,6 +236,16 @@ func (o *outlet) mend(sh *shard, now int64) {
 		}
 	}
 	l.askKeyframe(now)
+}
+
+// see asks for a keyframe until there is one: the request that the switch itself
+// has made may be so new that no other is passed on yet.
+func (o *outlet) see(now int64) {
+	if index, ok := o.current.keyframe(); ok && index >= o.resend.sight {
+		o.resend.blind = false
+		return
+	}
+	o.current.askKeyframe(now)
 }
 
 // hidesLoss reports whether a decoder may not notice that the first packet of a
