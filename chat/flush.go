@@ -25,10 +25,10 @@ func (r *room) queue(i item) {
 // the end of the tick.
 func (r *room) send() {
 	now := time.Now()
-	if len(r.due) == 0 || !r.flush.due(now, r.hub.config.Tick) {
+	if len(r.due) == 0 || !r.flush.due(now) {
 		return
 	}
-	r.flush.done(now)
+	r.flush.done(now, r.hub.config.Tick)
 	frames := make([][]byte, len(r.due))
 	messages := uint64(0)
 	for i, d := range r.due {

@@ -68,10 +68,10 @@ func (r *room) publish(e event, from *member) {
 // post publishes what is waiting, at most one record at a time and a tick.
 func (r *room) post() {
 	now := time.Now()
-	if r.posts.busy || len(r.posts.waiting) == 0 || !r.posts.pace.due(now, r.hub.config.Tick) {
+	if r.posts.busy || len(r.posts.waiting) == 0 || !r.posts.pace.due(now) {
 		return
 	}
-	r.posts.pace.done(now)
+	r.posts.pace.done(now, r.hub.config.Tick)
 	n, size := 0, 0
 	for n < len(r.posts.waiting) && n < maxBatch && (n == 0 || size+r.posts.waiting[n].size <= maxBatchBytes) {
 		size += r.posts.waiting[n].size

@@ -60,18 +60,20 @@ type ban struct {
 	origin string
 }
 
-// pacing lets something happen at once when it has not for a tick, and at the
-// end of the tick else.
+// pacing lets something happen about once a tick: at once when it has not for a
+// tick, and up to slack early. With slack, of which it gives back a tenth each time,
+// it keeps to the time of what comes once a tick.
 type pacing struct {
 	timer *time.Timer
-	last  time.Time
+	slack time.Duration
+	next  time.Time // when it would happen if it happened once each tick
 	armed bool
 }
 
 // due reports whether it may happen now, and else arms the timer.
-func (p *pacing) due(now time.Time, tick time.Duration) bool {
-	wait := tick - now.Sub(p.last)
-	if wait <= tick/20 {
+func (p *pacing) due(now time.Time) bool {
+	wait := p.next.Add(-p.slack).Sub(now)
+	if wait <= 0 {
 		return true
 	}
 	if !p.armed {
@@ -81,12 +83,17 @@ func (p *pacing) due(now time.Time, tick time.Duration) bool {
 	return false
 }
 
-func (p *pacing) done(now time.Time) { p.last = now }
+func (p *pacing) done(now time.Time, tick time.Duration) {
+	if p.next.Before(now) {
+		p.next = now
+	}
+	p.next = p.next.Add(tick - p.slack/10)
+}
 
-func newPacing() pacing {
+func newPacing(slack time.Duration) pacing {
 	t := time.NewTimer(time.Hour)
 	t.Stop()
-	return pacing{timer: t}
+	return pacing{timer: t, slack: slack}
 }
 
 func newRoom(h *Hub, stream string) *room {
@@ -94,9 +101,9 @@ func newRoom(h *Hub, stream string) *room {
 	r := &room{
 		hub: h, stream: stream, log: h.log.With("stream", stream), inbox: make(chan func(), 256), feed: make(chan record, 256), ctx: ctx, stop: cancel,
 		names: map[string]map[string]int{}, said: map[string]time.Time{}, bans: map[string]ban{},
-		refs: newWindow(refWindow), records: newWindow(refWindow), flush: newPacing(),
+		refs: newWindow(refWindow), records: newWindow(refWindow), flush: newPacing(h.config.Tick / 2),
 	}
-	r.posts.pace, r.posts.pending = newPacing(), map[string]*underWay{}
+	r.posts.pace, r.posts.pending = newPacing(h.config.Tick/20), map[string]*underWay{}
 	r.bucket.fill(h.config.RoomRate, int(2*h.config.RoomRate)+1, time.Now())
 	return r
 }

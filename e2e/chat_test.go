@@ -41,12 +41,24 @@ func TestChatOfManyMembers(t *testing.T) {
 	defer stop()
 
 	requests := clientHTTP(t)
+	bots, err := load.NewChatChannels(t.Context(), nodes[1].url+"/whep/demo", "", requests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := bots.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	report, err := load.RunChat(t.Context(), load.ChatConfig{
 		Members: members, Senders: 50, Rate: 20, Ramp: 100, Duration: 10 * time.Second,
 		Dial: func(ctx context.Context, i int, take func([]byte)) (load.ChatConn, error) {
 			url := nodes[i%2].url
 			if i%4 < 2 {
 				return load.DialChat(ctx, url+"/chat/demo", "", take)
+			}
+			if i%2 == 1 {
+				return bots.Dial(ctx, i, take)
 			}
 			v, err := client.Watch(ctx, client.ViewerConfig{URL: url + "/whep/demo", NoVideo: true, HTTP: requests, OnChat: take})
 			if err != nil {

@@ -53,8 +53,8 @@ type ChannelOwner struct {
 // viewer's peer connection.
 type Channel struct {
 	owner  ChannelOwner
-	dc     *webrtc.DataChannel
-	raw    datachannel.ReadWriteCloser
+	raw    *datachannel.DataChannel
+	most   int
 	buffer []byte
 	once   sync.Once
 }
@@ -63,13 +63,11 @@ type Channel struct {
 func (c *Channel) Owner() ChannelOwner { return c.owner }
 
 // Protocol is the subprotocol that the peer has named.
-func (c *Channel) Protocol() string { return c.dc.Protocol() }
+func (c *Channel) Protocol() string { return c.raw.Config.Protocol }
 
 // MaxFrame is the longest frame that the peer takes, in bytes: what its SDP says
 // (RFC 8841 section 6).
-func (c *Channel) MaxFrame() int {
-	return int(c.dc.Transport().GetCapabilities().MaxMessageSize)
-}
+func (c *Channel) MaxFrame() int { return c.most }
 
 // Receive waits for the next frame, which is valid until the next call. After
 // ErrFrameTooLong, for a frame that was skipped, it goes on; other errors are the
@@ -91,14 +89,10 @@ func (c *Channel) Receive() ([]byte, error) {
 // Send sends a text frame without waiting. ErrSlow: too much is waiting already;
 // other errors: the channel has ended, or the frame is longer than MaxFrame.
 func (c *Channel) Send(frame []byte) error {
-	if c.dc.BufferedAmount()+uint64(len(frame)) > channelQueue {
+	if c.raw.BufferedAmount()+uint64(len(frame)) > channelQueue {
 		return ErrSlow
 	}
-	raw, ok := c.raw.(datachannel.Writer)
-	if !ok {
-		return errors.New("the channel takes no text")
-	}
-	_, err := raw.WriteDataChannel(frame, true)
+	_, err := c.raw.WriteDataChannel(frame, true)
 	return err
 }
 
@@ -120,20 +114,28 @@ type channels struct {
 // takeChannels lets the session's peer open chat channels.
 func (ses *session) takeChannels(owner ChannelOwner) {
 	ses.pc.OnDataChannel(func(d *webrtc.DataChannel) {
-		if fault := ses.judge(d); fault != "" {
+		if fault := ses.judge(d.Label(), d.Ordered() && d.MaxRetransmits() == nil && d.MaxPacketLifeTime() == nil); fault != "" {
 			ses.log.Debug("refuse data channel", "err", fault)
 			if err := d.Close(); err != nil {
 				ses.log.Debug("close data channel", "err", err)
 			}
 			return
 		}
-		d.OnOpen(func() { ses.openChannel(d, owner) })
+		d.OnOpen(func() {
+			detached, err := d.Detach()
+			raw, ok := detached.(*datachannel.DataChannel)
+			if err != nil || !ok {
+				ses.log.Debug("detach data channel", "err", err)
+				return
+			}
+			ses.openChannel(raw, int(d.Transport().GetCapabilities().MaxMessageSize), owner)
+		})
 	})
 }
 
 // judge says why a data channel is refused, "" when it is not. A peer that goes
 // on opening them loses its session.
-func (ses *session) judge(d *webrtc.DataChannel) string {
+func (ses *session) judge(label string, reliable bool) string {
 	chans := &ses.channels
 	chans.mu.Lock()
 	chans.opened++
@@ -147,9 +149,9 @@ func (ses *session) judge(d *webrtc.DataChannel) string {
 		return "too many data channels"
 	case ses.sfu.deps.Chat == nil:
 		return "there is no chat"
-	case d.Label() != ChatLabel:
+	case label != ChatLabel:
 		return "no such label"
-	case !d.Ordered() || d.MaxRetransmits() != nil || d.MaxPacketLifeTime() != nil:
+	case !reliable: // and ordered
 		return "the chat is ordered and reliable"
 	case open >= maxChannels:
 		return "too many open data channels"
@@ -158,13 +160,8 @@ func (ses *session) judge(d *webrtc.DataChannel) string {
 }
 
 // openChannel hands an open channel over.
-func (ses *session) openChannel(d *webrtc.DataChannel, owner ChannelOwner) {
-	raw, err := d.Detach()
-	if err != nil {
-		ses.log.Debug("detach data channel", "err", err)
-		return
-	}
-	c := &Channel{owner: owner, dc: d, raw: raw, buffer: make([]byte, channelFrame)}
+func (ses *session) openChannel(raw *datachannel.DataChannel, most int, owner ChannelOwner) {
+	c := &Channel{owner: owner, raw: raw, most: most, buffer: make([]byte, channelFrame)}
 	chans := &ses.channels
 	chans.mu.Lock()
 	defer chans.mu.Unlock()

@@ -13,6 +13,8 @@ import (
 	"github.com/pion/dtls/v3/pkg/protocol/handshake"
 	"github.com/pion/srtp/v3"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/sluice-live/sluice/internal/appdata"
 )
 
 // dtlsKeys learns a session's DTLS 1.2 secrets through Pion's hooks, so that
@@ -24,12 +26,18 @@ type dtlsKeys struct {
 	clientRandom []byte
 	master       []byte
 	profile      srtp.ProtectionProfile
+	data         *dataPath // gets the keys of application data; nil: Pion does that
 }
 
 // hook installs the collectors. The cipher suites are those whose key
-// derivation uses SHA-256.
+// derivation uses SHA-256; for application data the one that everybody has (RFC
+// 8827 section 6.5).
 func (k *dtlsKeys) hook(se *webrtc.SettingEngine) {
-	se.SetDTLSCipherSuites(dtls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, dtls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA)
+	suites := []dtls.CipherSuiteID{dtls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, dtls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA}
+	if k.data != nil {
+		suites = suites[:1]
+	}
+	se.SetDTLSCipherSuites(suites...)
 	se.SetDTLSKeyLogWriter(k)
 	se.SetDTLSServerHelloMessageHook(func(m handshake.MessageServerHello) handshake.Message {
 		k.mu.Lock()
@@ -59,7 +67,10 @@ func (k *dtlsKeys) Write(line []byte) (int, error) {
 	if k.master, err = hex.DecodeString(string(fields[2])); err != nil {
 		return 0, err
 	}
-	return len(line), nil
+	if k.data == nil {
+		return len(line), nil
+	}
+	return len(line), k.data.Arm(appdata.Secrets{Master: k.master, ClientRandom: k.clientRandom, ServerRandom: k.serverRandom[:]})
 }
 
 // ExportKeyingMaterial implements srtp.KeyingMaterialExporter (RFC 5705).

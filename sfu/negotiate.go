@@ -74,6 +74,7 @@ type offered struct {
 	clones []string          // mids of sections that the peer does not know
 
 	spare []webrtc.RTPCodecParameters // video formats that Pion does not know of
+	data  *dataSection                // that Pion does not know; nil: none
 }
 
 func parseOffer(text string) (*offered, error) {

@@ -49,17 +49,19 @@ type session struct {
 	local    string    // offer of ours
 	role     role
 
-	handshake *time.Timer
-	restart   sync.Mutex // held during an ICE restart
-	connected atomic.Bool
-	pending   atomic.Bool // counted as pending
-	closing   sync.Once
-	ending    chan struct{} // closed when Close begins
-	done      chan struct{} // and when it has freed everything
-	readers   sync.WaitGroup
-	channels  channels
-	joined    func() // called once when connected; set before accept, may be nil
-	ended     func() // called once when Close begins; set before accept, may be nil
+	handshake   *time.Timer
+	restart     sync.Mutex // held during an ICE restart
+	connected   atomic.Bool
+	pending     atomic.Bool // counted as pending
+	closing     sync.Once
+	ending      chan struct{} // closed when Close begins
+	done        chan struct{} // and when it has freed everything
+	readers     sync.WaitGroup
+	channels    channels
+	data        *dataPath // of the data channels; nil: Pion's
+	association association
+	joined      func() // called once when connected; set before accept, may be nil
+	ended       func() // called once when Close begins; set before accept, may be nil
 }
 
 // newSession makes the peer connection for an offer, with a place among the
@@ -100,6 +102,10 @@ func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*ses
 	var keys *dtlsKeys
 	if r == viewing && parsed.setup != "passive" {
 		keys = &dtlsKeys{}
+		if s.deps.Chat != nil && parsed.withhold() {
+			keys.data = newDataPath(s.log, s.transport.conn)
+			s.transport.tap(&se, keys.data, s.cfg.Loopback)
+		}
 		keys.hook(&se)
 	}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(se), webrtc.WithInterceptorRegistry(registry))
@@ -108,6 +114,9 @@ func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*ses
 		return nil, err
 	}
 	ses.offer, ses.keys, ses.arrivals = parsed, keys, arrivals
+	if keys != nil && keys.data != nil {
+		ses.carryData(keys.data, ChannelOwner{Stream: o.Stream, Grant: o.Grant, Remote: o.Remote, Publisher: r == publishing})
+	}
 	return ses, nil
 }
 
@@ -194,7 +203,7 @@ func (ses *session) accept(ctx context.Context) error {
 	if ses.answer, err = ses.offer.collapse(answer); err != nil {
 		return sluice.Errorf(sluice.CodeInternal, "the answer cannot be read: %w", err)
 	}
-	ses.answer = ses.offer.tell(ses.answer)
+	ses.answer = ses.offer.restore(ses.offer.tell(ses.answer))
 	return nil
 }
 
@@ -335,6 +344,9 @@ func (ses *session) close(reason string) {
 		ses.ended()
 	}
 	ses.endChannels()
+	if ses.data != nil {
+		ses.endData()
+	}
 	if err := ses.pc.GracefulClose(); err != nil && !errors.Is(err, context.Canceled) {
 		ses.log.Debug("close peer connection", "err", err)
 	}

@@ -26,6 +26,7 @@ const socketBuffer = 4 << 20
 // sessions share.
 type transport struct {
 	udp    *net.UDPConn
+	conn   *ingress.Conn // reads from it
 	udpMux *ice.UDPMuxDefault
 	tcpMux *ice.TCPMuxDefault // nil without ICE-TCP
 	socket *egress.Socket     // the same UDP socket, for shards
@@ -65,7 +66,8 @@ func listen(ctx context.Context, cfg Config, log *slog.Logger) (*transport, erro
 		return nil, errors.Join(err, conn.Close())
 	}
 	pionLog := newPionLog(log)
-	t := &transport{udp: conn, socket: socket, udpMux: ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: ingress.NewConn(conn), Logger: pionLog.NewLogger("mux")})}
+	reads := ingress.NewConn(conn)
+	t := &transport{udp: conn, conn: reads, socket: socket, udpMux: ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: reads, Logger: pionLog.NewLogger("mux")})}
 	if listener != nil {
 		t.tcpMux = ice.NewTCPMuxDefault(ice.TCPMuxParams{
 			Listener: listener, Logger: pionLog.NewLogger("tcpmux"), ReadBufferSize: 64, WriteBufferSize: tcpWriteBuffer,

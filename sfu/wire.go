@@ -81,6 +81,9 @@ func (w *directWire) measure(e *estimate.Estimator) { w.estimate = e }
 
 // follow sends to where ICE has found the viewer now.
 func (v *Viewer) follow(w *directWire, pair *webrtc.ICECandidatePair) {
+	if v.data != nil {
+		v.data.follow(pair)
+	}
 	if to, ok := remoteOf(pair); ok {
 		w.to.Store(&to)
 	} else if v.connected.Load() && w.to.Load() != nil {

@@ -77,7 +77,7 @@ func owned() []ownership {
 		{"github.com/pion/webrtc", []string{"sfu", "internal/client", "e2e"}},
 		{"github.com/pion/interceptor", []string{"sfu", "internal/client", "e2e"}},
 		{"github.com/pion/rtp", []string{"sfu", "recorder", "internal/client", "internal/load", "e2e"}},
-		{"github.com/pion/dtls", []string{"sfu", "internal/load"}},
+		{"github.com/pion/dtls", []string{"sfu", "internal/load", "internal/appdata"}},
 		{"github.com/pion/srtp", []string{"sfu", "internal/load"}},
 		{"github.com/redis/go-redis", []string{"signaling", "internal/node"}},
 		{"github.com/alicebob/miniredis", []string{"signaling", "internal/node"}},
@@ -97,7 +97,8 @@ func owned() []ownership {
 		{"github.com/jackc/pgx", []string{"internal/catalog"}},
 		{"github.com/uptrace/bun", []string{"internal/catalog"}},
 		{"github.com/pressly/goose", []string{"internal/catalog"}},
-		{"github.com/pion/datachannel", []string{"sfu"}},
+		{"github.com/pion/datachannel", []string{"sfu", "internal/load"}},
+		{"github.com/pion/sctp", []string{"sfu", "internal/load"}},
 		{"github.com/coder/websocket", []string{"chat", "internal/load"}},
 		{"github.com/minio/minio-go", []string{"internal/blob"}},
 	}

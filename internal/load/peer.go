@@ -13,6 +13,8 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/srtp/v3"
+
+	"github.com/sluice-live/sluice/internal/appdata"
 )
 
 // joinTimeout bounds a join, from the first request to the end of the DTLS
@@ -66,6 +68,7 @@ type peer struct {
 	socket   *socket
 	ice      *iceAgent
 	link     *dtlsLink
+	app      *appdata.Conn // takes application data; nil: DTLS does
 	remote   netip.AddrPort
 	conn     *dtls.Conn
 	resource *resource
@@ -168,7 +171,13 @@ func (p *peer) receive(b []byte, size int, from netip.AddrPort, at int64) {
 	case first < 4:
 		p.ice.receive(b, from, at)
 	case first >= 20 && first < 64:
-		p.link.deliver(b)
+		if p.app != nil {
+			left, _ := p.app.Take(b)
+			b = b[:left]
+		}
+		if len(b) > 0 {
+			p.link.deliver(b)
+		}
 	}
 }
 

@@ -27,6 +27,7 @@ type offer struct {
 	candidate   netip.AddrPort
 	codec       string // first in preference; the only one when publishing
 	publish     bool
+	chat        bool   // sound and data channels, no picture
 	ssrc        uint32 // when publishing
 	twcc        bool
 	remb        bool
@@ -68,6 +69,13 @@ func (o offer) String() string {
 	} else {
 		line("a=group:BUNDLE 0 1")
 	}
+	if o.chat {
+		o.audio(line, 0)
+		line("m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0")
+		o.credentials(line)
+		line("a=mid:1\r\na=sctp-port:5000\r\na=max-message-size:%d", chatFrame)
+		return b.String()
+	}
 	formats := o.formats()
 	list := ""
 	for _, f := range formats {
@@ -93,10 +101,18 @@ func (o offer) String() string {
 		line("a=msid:load video\r\na=ssrc:%d cname:load\r\na=ssrc:%d msid:load video", o.ssrc, o.ssrc)
 		return b.String()
 	}
-	line("m=audio 9 UDP/TLS/RTP/SAVPF %d 0 8", ptOpus) // as browsers do; some servers want PCMU
-	o.transport(line, 1)
-	line("a=rtpmap:%d opus/48000/2\r\na=fmtp:%d minptime=10;useinbandfec=1\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000", ptOpus, ptOpus)
+	o.audio(line, 1)
 	return b.String()
+}
+
+func (o offer) audio(line func(string, ...any), mid int) {
+	line("m=audio 9 UDP/TLS/RTP/SAVPF %d 0 8", ptOpus) // as browsers do; some servers want PCMU
+	o.transport(line, mid)
+	line("a=rtpmap:%d opus/48000/2\r\na=fmtp:%d minptime=10;useinbandfec=1\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000", ptOpus, ptOpus)
+}
+
+func (o offer) credentials(line func(string, ...any)) {
+	line("a=ice-ufrag:%s\r\na=ice-pwd:%s\r\na=fingerprint:%s\r\na=setup:actpass", o.local.ufrag, o.local.pwd, o.fingerprint)
 }
 
 // transport writes what every section has.
@@ -110,7 +126,7 @@ func (o offer) transport(line func(string, ...any), mid int) {
 		network = "IP6"
 	}
 	line("c=IN %s %s", network, o.candidate.Addr())
-	line("a=ice-ufrag:%s\r\na=ice-pwd:%s\r\na=fingerprint:%s\r\na=setup:actpass", o.local.ufrag, o.local.pwd, o.fingerprint)
+	o.credentials(line)
 	line("a=mid:%d\r\na=%s\r\na=rtcp-mux\r\na=rtcp-rsize", mid, direction)
 	if o.twcc {
 		line("a=extmap:%d %s", twccExtID, twccURI)
@@ -137,18 +153,18 @@ func parseAnswer(text string) (*answer, error) {
 	}
 	a := &answer{formats: map[uint8]string{}, dtlsClient: true}
 	a.take(desc.Attributes)
-	video := false
+	seen := false
 	for _, m := range desc.MediaDescriptions {
 		if m.MediaName.Port.Value == 0 {
 			continue // refused
 		}
 		a.take(m.Attributes)
 		a.takeFormats(m)
-		video = video || m.MediaName.Media == "video"
+		seen = seen || m.MediaName.Media == "video" || m.MediaName.Media == "application"
 	}
 	switch {
-	case !video:
-		return nil, errors.New("the SDP answer refuses video")
+	case !seen:
+		return nil, errors.New("the SDP answer refuses video and data channels")
 	case a.remote.ufrag == "" || a.remote.pwd == "":
 		return nil, errors.New("the SDP answer has no ICE credentials")
 	case a.fingerprint == "":

@@ -44,6 +44,23 @@ func TestOfferParses(t *testing.T) {
 	}
 }
 
+func TestChatOffer(t *testing.T) {
+	o := offerOf(false)
+	o.chat = true
+	var desc sdp.SessionDescription
+	if err := desc.UnmarshalString(o.String()); err != nil {
+		t.Fatalf("%v in\n%s", err, o)
+	}
+	var sections []string
+	for _, m := range desc.MediaDescriptions {
+		mid, _ := m.Attribute("mid")
+		sections = append(sections, m.MediaName.Media+" "+mid)
+	}
+	if got := strings.Join(sections, ", "); got != "audio 0, application 1" {
+		t.Errorf("sections %s", got)
+	}
+}
+
 const answerText = `v=0
 o=- 1 1 IN IP4 0.0.0.0
 s=-

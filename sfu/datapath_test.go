@@ -1,0 +1,108 @@
+package sfu
+
+import (
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/webrtc/v4"
+)
+
+// talkTo opens a chat channel from a peer and has it echoed.
+func talkTo(t *testing.T, s *SFU, pc *webrtc.PeerConnection, edit func(answer string) string) *talker {
+	t.Helper()
+	k := &talker{pc: pc, heard: make(chan string, 64)}
+	if _, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+		t.Fatal(err)
+	}
+	dc := k.channel(t, ChatLabel, nil)
+	v, err := s.Watch(t.Context(), offerWith(offerFrom(t, pc, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.viewer = v
+	if v.data == nil {
+		t.Fatal("the data channels are Pion's")
+	}
+	setAnswer(t, pc, edit(v.Answer()))
+	eventually(t, "open channel", state(dc, webrtc.DataChannelStateOpen))
+	for _, frame := range []string{"hello", strings.Repeat("x", channelFrame), "again"} {
+		if err := dc.SendText(frame); err != nil {
+			t.Fatal(err)
+		}
+		k.hears(t, "re: "+frame)
+	}
+	return k
+}
+
+// TestDataChannelEnds closes the session: the peer is told.
+func TestDataChannelEnds(t *testing.T) {
+	s := newChatSFU(t, (&echo{}).serve)
+	k := talkTo(t, s, newPeer(t), func(answer string) string { return answer })
+	k.viewer.Close("test")
+	eventually(t, "closed peer", func() bool { return k.pc.ConnectionState() == webrtc.PeerConnectionStateClosed })
+}
+
+// TestDataChannelOverTCP talks over ICE-TCP, where replies go back to where the
+// peer's last record came from.
+func TestDataChannelOverTCP(t *testing.T) {
+	s, err := New(Config{MediaAddr: "127.0.0.1:0", Loopback: true, Wait: true, TCP: true}, Deps{Chat: (&echo{}).serve})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	se := webrtc.SettingEngine{}
+	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	se.SetIncludeLoopbackCandidate(true)
+	se.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4})
+	se.SetIPFilter(net.IP.IsLoopback)
+	pc, err := webrtc.NewAPI(webrtc.WithSettingEngine(se)).NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := pc.GracefulClose(); err != nil {
+			t.Error(err)
+		}
+	})
+	k := talkTo(t, s, pc, func(answer string) string {
+		var lines []string
+		for _, line := range strings.SplitAfter(answer, "\r\n") {
+			if !strings.HasPrefix(line, "a=candidate:") || strings.Contains(line, " tcp ") {
+				lines = append(lines, line)
+			}
+		}
+		return strings.Join(lines, "")
+	})
+	if k.viewer.data.to.Load() != nil {
+		t.Error("it goes over UDP")
+	}
+	k.viewer.Close("test")
+}
+
+// TestPionCarriesData has no place of its own for data channels where the offer
+// has no bundle that they are part of.
+func TestPionCarriesData(t *testing.T) {
+	s := newChatSFU(t, (&echo{}).serve)
+	k := &talker{pc: newPeer(t), heard: make(chan string, 64)}
+	dc := k.channel(t, ChatLabel, nil) // the only section is the first of the bundle
+	v, err := s.Watch(t.Context(), offerWith(offerFrom(t, k.pc, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.data != nil {
+		t.Fatal("the data channels are not Pion's")
+	}
+	setAnswer(t, k.pc, v.Answer())
+	eventually(t, "open channel", state(dc, webrtc.DataChannelStateOpen))
+	if err := dc.SendText("hello"); err != nil {
+		t.Fatal(err)
+	}
+	k.hears(t, "re: hello")
+	v.Close("test")
+}
