@@ -18,10 +18,10 @@ type dataSection struct {
 	most  uint32 // longest message that the peer takes, in bytes
 }
 
-// withhold takes the section for data channels out of an offer. It reports
+// withholdData takes the section for data channels out of an offer. It reports
 // whether there is one that goes with the others over one connection, which is
 // not its own.
-func (o *offered) withhold() bool {
+func (o *offered) withholdData() bool {
 	section := &dataSection{index: -1, most: math.MaxUint16} // RFC 8841 section 6.1
 	for i, m := range o.desc.MediaDescriptions {
 		if m.MediaName.Media != "application" {
@@ -72,9 +72,9 @@ func (o *offered) unbundle(mid string) bool {
 	return false
 }
 
-// restore puts the section that was withheld into an answer. Its connection is
+// restoreData puts the section that was withheld into an answer. Its connection is
 // that of the first section.
-func (o *offered) restore(answer string) string {
+func (o *offered) restoreData(answer string) string {
 	if o.data == nil {
 		return answer
 	}

@@ -49,7 +49,7 @@ func TestWithhold(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := o.withhold()
+			got := o.withholdData()
 			text, err := o.text()
 			if err != nil {
 				t.Fatal(err)
@@ -72,11 +72,11 @@ func TestRestore(t *testing.T) {
 		"m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=mid:a", "a=setup:passive", "a=ice-ufrag:u", "a=ice-pwd:p",
 		"m=video 9 UDP/TLS/RTP/SAVPF 96", "a=mid:v", "",
 	}, "\r\n")
-	if got := (&offered{}).restore(answer); got != answer {
+	if got := (&offered{}).restoreData(answer); got != answer {
 		t.Errorf("nothing was withheld, and the answer is\n%s", got)
 	}
 	for index := range 3 {
-		text := (&offered{data: &dataSection{index: index, mid: "d"}}).restore(answer)
+		text := (&offered{data: &dataSection{index: index, mid: "d"}}).restoreData(answer)
 		var desc sdp.SessionDescription
 		if err := desc.UnmarshalString(text); err != nil {
 			t.Fatalf("%v:\n%s", err, text)

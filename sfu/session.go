@@ -102,7 +102,7 @@ func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*ses
 	var keys *dtlsKeys
 	if r == viewing && parsed.setup != "passive" {
 		keys = &dtlsKeys{}
-		if s.deps.Chat != nil && parsed.withhold() {
+		if s.deps.Chat != nil && parsed.withholdData() {
 			keys.data = newDataPath(s.log, s.transport.conn)
 			s.transport.tap(&se, keys.data, s.cfg.Loopback)
 		}
@@ -203,7 +203,7 @@ func (ses *session) accept(ctx context.Context) error {
 	if ses.answer, err = ses.offer.collapse(answer); err != nil {
 		return sluice.Errorf(sluice.CodeInternal, "the answer cannot be read: %w", err)
 	}
-	ses.answer = ses.offer.restore(ses.offer.tell(ses.answer))
+	ses.answer = ses.offer.restoreData(ses.offer.tell(ses.answer))
 	return nil
 }
 
