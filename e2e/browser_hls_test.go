@@ -285,6 +285,7 @@ func catchesUp(b *tab, first *client.Publisher, publish func() *client.Publisher
 	if at := eval[float64](b, capture); at < left-3000 || at > left+5000 {
 		t.Errorf("left at %.0f, goes on at %.0f", left, at)
 	}
+	b.until("it goes on behind the time without a publisher", fmt.Sprintf("%s > %f", capture, left+6500))
 	b.exec(inside + ".querySelector('.go-live-now').click()")
 	b.until("it is live again", "!"+playsHLS+" && "+mode+" === 'live'")
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/sluice-live/sluice"
 )
 
 // shelved keeps the playlists of recordings as they are on the shelf: ended ones
@@ -118,6 +120,7 @@ func (v *shelved) load(ctx context.Context, rec string) (*show, int, error) {
 	size := 1
 	for id, past := range segments {
 		if t := s.track(id); t != nil {
+			past = ending(past, about.Ended)
 			t.prepend(past)
 			size += len(past)
 		}
@@ -128,6 +131,15 @@ func (v *shelved) load(ctx context.Context, rec string) (*show, int, error) {
 	s.begun()
 	close(s.loaded)
 	return s, size, nil
+}
+
+// ending leaves out the gaps behind the end of a recording: nobody came back.
+func ending(segments []sluice.Segment, end time.Time) []sluice.Segment {
+	n := len(segments)
+	for !end.IsZero() && n > 0 && segments[n-1].Gap && !segments[n-1].Start.Before(end) {
+		n--
+	}
+	return segments[:n]
 }
 
 // archived returns the playlist of everything, of a show from the shelf: to be seen

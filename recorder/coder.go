@@ -39,7 +39,7 @@ type still struct {
 func newCoder(s *show) *coder {
 	r := s.recorder
 	c := &coder{show: s, best: rung{id: pictureID}, stills: make(chan still, 1), config: ffmpeg.Config{
-		Program: r.cfg.FFmpeg, Log: s.log, Died: func() { r.counters.restarts.Add(1) },
+		Program: r.cfg.FFmpeg, Memory: r.cfg.Memory, Log: s.log, Died: func() { r.counters.restarts.Add(1) },
 	}}
 	if r.ffmpeg {
 		c.aac = ffmpeg.NewSound(c.config)
@@ -72,6 +72,7 @@ func (c *coder) cut(of *output, tick int64) {
 func (c *coder) aacOutput() *output {
 	if c.aacOut == nil {
 		c.aacOut = c.show.output(aacID, false)
+		c.aacOut.follows = true
 	}
 	return c.aacOut
 }
@@ -88,23 +89,10 @@ func (c *coder) idle(now time.Time) {
 	}
 }
 
-// drain takes what is still in the transcoders, which take nothing more.
-func (c *coder) drain(until time.Time) {
-	if c.show.record == nil {
-		return
-	}
-	if c.aac != nil {
-		c.aac.Drain(until, c.hear)
-	}
-	for _, g := range c.running() {
-		g.pictures.Drain(until, func(u ffmpeg.Unit) { g.see(c.show, u) })
-	}
-}
-
 // hush says that the sound has ended, or that what follows does not continue it.
 func (c *coder) hush() {
-	if c.aac != nil {
-		c.aac.Break()
+	if c.aac != nil && c.show.record != nil {
+		c.aac.Drain(time.Now().Add(drainTime), c.hear)
 	}
 	if c.aacOut != nil {
 		c.aacOut.flush()

@@ -17,6 +17,7 @@ type Config struct {
 	Grace   time.Duration // how long a recording waits for its publisher, through a restart of the process too
 	FFmpeg  string        // program that transcodes; "": none
 	Spool   int64         // bytes that may wait on the disk for the shared store
+	Memory  int64         // bytes that one transcoder may hold; 0: no limit
 	Rungs   int           // layers of all streams that are transcoded beside the largest of each
 }
 
@@ -34,8 +35,8 @@ func (c Config) Validate() error {
 		errs = append(errs, errors.New("part is longer than segment"))
 	}
 	within("window", c.Window, 10*c.Segment, 365*24*time.Hour)
-	if c.Rungs < 0 || c.Keep < 0 || c.Budget < 0 || c.Reserve < 0 || c.Grace < 0 {
-		errs = append(errs, errors.New("keep, budget, reserve, grace and rungs must not be negative"))
+	if c.Rungs < 0 || c.Keep < 0 || c.Budget < 0 || c.Reserve < 0 || c.Memory < 0 || c.Grace < 0 {
+		errs = append(errs, errors.New("keep, budget, reserve, memory, grace and rungs must not be negative"))
 	}
 	return errors.Join(errs...)
 }
@@ -56,8 +57,8 @@ const (
 	// coderPatience is how late a transcoder may be before a gap stands for what it
 	// has not given, and it begins anew.
 	coderPatience = 3 * time.Second
-	// drainTime is how long all transcoders of a show may take to end.
-	drainTime = 2 * time.Second
+	// drainTime is how long a transcoder may take to end.
+	drainTime = 500 * time.Millisecond
 	// queueBytes is how much of one recording may wait for the disk.
 	queueBytes = 32 << 20
 	// recentSegments of each rendition stay in memory, for when the disk fails.

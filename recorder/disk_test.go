@@ -159,3 +159,6 @@ func TestCrashOnFullDisk(t *testing.T) {
 		decodes(t, r2, id)
 	}
 }
+
+// memoryStore is large enough for every test.
+func memoryStore() blob.Store { return blob.NewMemory(1 << 30) }

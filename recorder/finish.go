@@ -20,9 +20,6 @@ const (
 // finish closes every rendition.
 func (s *show) finish(why ending) {
 	r := s.recorder
-	if why != lost {
-		s.coder.drain(time.Now().Add(drainTime))
-	}
 	for _, l := range s.lanes {
 		if l.track != 0 {
 			l.flush()
@@ -43,13 +40,7 @@ func (s *show) finish(why ending) {
 		why = ended // it cannot go on elsewhere
 	}
 	if why == ended {
-		s.meta.Ended = s.tap.Now().Add(s.offset).UTC()
-		for _, o := range s.outputs {
-			if t := o.newest(); !t.IsZero() {
-				s.meta.Ended = t.UTC()
-				break
-			}
-		}
+		s.meta.Ended = s.end().UTC()
 	}
 	s.meta.Closed = true
 	c.close(s.meta)

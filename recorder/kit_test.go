@@ -398,6 +398,3 @@ func continuous(t testing.TB, r *Recorder, segments map[string][]sluice.Segment)
 		}
 	}
 }
-
-// memoryStore is large enough for every test.
-func memoryStore() blob.Store { return blob.NewMemory(1 << 30) }

@@ -132,7 +132,7 @@ func (l *lane) hear(u frame.Unit) {
 	if u.Format != nil {
 		l.format = u.Format
 	}
-	if !l.out.running() && l.show.waitsForVideo(u.Captured) {
+	if (!l.out.running() || l.out.vacant) && l.show.waitsForVideo(u.Captured) {
 		return
 	}
 	at := l.place(u)

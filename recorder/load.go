@@ -67,11 +67,15 @@ func (r *Recorder) restore(m archive.Meta, now time.Time) error {
 	return nil
 }
 
-// endOf is when the newest segment of a recording ends.
+// endOf is when the newest media of a recording ends.
 func endOf(m archive.Meta, segments map[string][]sluice.Segment) time.Time {
 	last := m.Started
 	for _, list := range segments {
-		if n := len(list); n > 0 && list[n-1].Start.Add(list[n-1].Duration).After(last) {
+		n := len(list)
+		for n > 0 && list[n-1].Gap {
+			n--
+		}
+		if n > 0 && list[n-1].Start.Add(list[n-1].Duration).After(last) {
 			last = list[n-1].Start.Add(list[n-1].Duration)
 		}
 	}

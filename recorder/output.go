@@ -2,7 +2,6 @@ package recorder
 
 import (
 	"bytes"
-	"math"
 	"time"
 
 	"github.com/sluice-live/sluice"
@@ -147,6 +146,9 @@ func (o *output) picture(at time.Time, key bool, data []byte) {
 		return
 	}
 	tick := o.tickOf(at)
+	if key {
+		o.bridge(tick)
+	}
 	begun, open := o.packer.Open()
 	if !key && (!open || o.next && o.lost) {
 		o.lost = true
@@ -160,7 +162,7 @@ func (o *output) picture(at time.Time, key bool, data []byte) {
 		return
 	}
 	o.frames++
-	o.vacant = false
+	o.vacant, o.show.left = false, time.Time{}
 	if key {
 		o.lost = false
 	}
@@ -180,6 +182,14 @@ func (o *output) plan(tick int64) {
 	}
 	if o.cuts = append(o.cuts, tick); len(o.cuts) > maxCuts {
 		o.cuts = o.cuts[1:]
+	}
+}
+
+// bridge lets gaps, cut where segments were to begin, stand for what a transcoder
+// has not given before a tick.
+func (o *output) bridge(tick int64) {
+	if o.follows && o.running() && len(o.cuts) > 0 && tick-o.packer.End() > o.ticks(o.show.recorder.cfg.Part) {
+		o.gaps(tick)
 	}
 }
 
@@ -216,7 +226,7 @@ func (o *output) refused() {
 // before it.
 func (o *output) packet(at time.Time, u frame.Unit) {
 	tick := o.tickOf(at)
-	if o.running() {
+	if o.running() && !o.vacant {
 		if tick < o.expected-int64(u.Ticks)/2 {
 			return // late: silence stands in its place
 		}
@@ -234,6 +244,7 @@ func (o *output) silence(tick int64) {
 
 // sound adds a packet that begins at a tick.
 func (o *output) sound(tick int64, data []byte, ticks int64) {
+	o.bridge(tick)
 	cut := o.reach(tick) || !o.running() || o.next || o.overdue(tick)
 	if !o.packer.Push(tick, fmp4.Sample{Key: true, Data: data}, cut) {
 		return
@@ -242,6 +253,7 @@ func (o *output) sound(tick int64, data []byte, ticks int64) {
 		o.next = false
 		o.show.coder.cut(o, tick)
 	}
+	o.vacant, o.show.left = false, time.Time{}
 	o.expected = tick + ticks
 	if o.id == soundID {
 		o.show.coder.sound(tick, data, ticks)
@@ -359,35 +371,4 @@ func (o *output) Segment(g sluice.Segment) {
 		s.describe()
 		o.told = o.what
 	}
-}
-
-// measure adds a segment to the rendition's bit rates.
-func (o *output) measure(g sluice.Segment) {
-	if g.Gap || g.Duration <= 0 {
-		return
-	}
-	bits := float64(g.Size) * 8
-	o.bits += bits
-	o.seconds += g.Duration.Seconds()
-	o.what.Average = int(o.bits / o.seconds)
-	if g.Duration >= o.show.recorder.cfg.Segment/2 { // RFC 8216bis section 4.4.6.2: a lone short one does not count
-		o.what.Peak = max(o.what.Peak, int(math.Ceil(bits/g.Duration.Seconds())))
-	}
-}
-
-// differs reports whether what was described is out of date by a twentieth.
-func (o *output) differs() bool {
-	off := func(a, b float64) bool { return math.Abs(a-b) > b/20 }
-	return off(float64(o.what.Peak), float64(o.told.Peak)) || off(float64(o.what.Average), float64(o.told.Average)) ||
-		off(o.what.FrameRate, o.told.FrameRate)
-}
-
-// usualRate returns the rate that was meant by a measured one.
-func usualRate(measured float64) float64 {
-	for _, usual := range []float64{15, 20, 24, 25, 30, 50, 60, 120} {
-		if math.Abs(measured-usual) < usual/50 {
-			return usual
-		}
-	}
-	return math.Round(measured*1000) / 1000
 }

@@ -223,7 +223,7 @@ func TestPublisherReturns(t *testing.T) {
 	eventually(t, "three segments", func() bool { return len(durable(t, r, "v")) >= 3 })
 	media.set(sluice.StreamPaused)
 	eventually(t, "the end of the last segment", media.noticed)
-	before := len(durable(t, r, "v"))
+	before := 3 + len(durable(t, r, "v"))
 	media.mu.Lock()
 	media.now += 5 * time.Second
 	now := media.now
@@ -235,15 +235,22 @@ func TestPublisherReturns(t *testing.T) {
 	stop()
 	for _, id := range []string{"v", "opus"} {
 		decodes(t, r, id)
-		breaks := 0
-		for _, s := range durable(t, r, id) {
+		segments, breaks, gaps := durable(t, r, id), 0, time.Duration(0)
+		for i, s := range segments {
 			if s.Discontinuity {
 				breaks++
 			}
+			if s.Gap {
+				gaps += s.Duration
+			}
+			if i > 0 && s.Start.Sub(segments[i-1].Start.Add(segments[i-1].Duration)) > 100*time.Millisecond {
+				t.Errorf("%s: nothing stands before segment %d", id, s.Sequence)
+			}
 		}
-		if breaks != 1 {
-			t.Errorf("%s: %d discontinuities in %+v", id, breaks, durable(t, r, id))
+		if breaks != 1 || gaps < 4*time.Second || gaps > 8*time.Second {
+			t.Errorf("%s: %d discontinuities, gaps of %v in %+v", id, breaks, gaps, segments)
 		}
+		lengths(t, id, segments, config().Part)
 	}
 	if calls := sink.calls; len(sink.wrong) > 0 || calls[0][:5] != "begin" || calls[len(calls)-1][:3] != "end" {
 		t.Error(sink.calls, sink.wrong)

@@ -203,6 +203,10 @@ func (s *show) timeOf(tick int64) time.Time {
 // leave ends the transcoder and closes what is open.
 func (g *rung) leave() {
 	g.source = nil
+	if g.pictures != nil && g.out != nil {
+		s := g.out.show
+		g.pictures.Drain(time.Now().Add(drainTime), func(u ffmpeg.Unit) { g.see(s, u) })
+	}
 	if g.pictures != nil {
 		g.pictures.Close()
 	}

@@ -31,6 +31,7 @@ type show struct {
 	cut     time.Time // when the leading video's segment began
 	pulled  time.Time // when keyframes were asked for last
 	waited  time.Time // since when sound waits for video to begin
+	left    time.Time // when the newest media ended, while nobody publishes
 	lag     atomic.Int64
 
 	claim  Claim     // nil when nobody else records
@@ -84,6 +85,8 @@ func (s *show) run() {
 			return
 		case sluice.StreamLive:
 			s.keepTime(s.now())
+		case sluice.StreamPaused:
+			s.pause(s.now())
 		}
 	}
 }
@@ -139,7 +142,7 @@ func (s *show) split() {
 	for _, o := range s.outputs {
 		o.split()
 	}
-	s.cut = time.Time{}
+	s.cut, s.waited = time.Time{}, time.Time{}
 }
 
 // attach finds or makes the lane of a new track.
@@ -327,4 +330,17 @@ func (s *show) describe() {
 	}
 	s.record.setMeta(s.meta)
 	s.recorder.deps.Sink.Describe(s.meta.ID, slices.Clone(s.meta.Renditions))
+}
+
+// end is when the newest media ended.
+func (s *show) end() time.Time {
+	if !s.left.IsZero() {
+		return s.left
+	}
+	for _, o := range s.outputs {
+		if t := o.newest(); !t.IsZero() {
+			return t
+		}
+	}
+	return s.now()
 }

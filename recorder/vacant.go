@@ -35,11 +35,50 @@ func (s *show) fillVacant(now time.Time) {
 			if now.Sub(s.cut) < s.recorder.cfg.Segment/2 {
 				continue // it may begin a little later than the others
 			}
-			o.vacant = o.packer.Vacate(max(o.packer.End(), o.tickOf(s.cut)))
-			o.next, o.lost, o.cuts = true, true, nil
+			o.vacate(s.cut)
 		}
 		if o.vacant {
 			o.gaps(o.tickOf(now.Add(-videoPatience)))
+		}
+	}
+}
+
+// vacate begins a gap at a time.
+func (o *output) vacate(at time.Time) {
+	o.vacant = o.packer.Vacate(max(o.packer.End(), o.tickOf(at)))
+	o.next, o.lost, o.cuts = true, o.video, nil
+}
+
+// pause fills the time without a publisher: a discontinuity, and then gaps in all
+// renditions, cut together, so that players do not wait for what will not come.
+func (s *show) pause(now time.Time) {
+	var newest time.Time
+	for _, o := range s.outputs {
+		if o.running() && !o.vacant {
+			return // the publisher may still go on with it
+		}
+		if t := o.newest(); t.After(newest) {
+			newest = t
+		}
+	}
+	if s.record == nil || newest.IsZero() {
+		return
+	}
+	if s.left.IsZero() {
+		s.left, s.cut = newest, newest
+	}
+	for _, o := range s.outputs {
+		if o.packer != nil && !o.running() {
+			o.vacate(s.left)
+		}
+	}
+	until := now.Add(-videoPatience)
+	for until.Sub(s.cut) >= s.recorder.cfg.Segment {
+		s.began(s.cut.Add(s.recorder.cfg.Segment))
+	}
+	for _, o := range s.outputs {
+		if o.vacant {
+			o.gaps(o.tickOf(until))
 		}
 	}
 }

@@ -153,6 +153,7 @@ type RecordConfig struct {
 	Keep      time.Duration `koanf:"keep" default:"24h" help:"how long a recording is kept after its stream has ended; 0s: for ever"`
 	MaxMB     int           `koanf:"max_mb" default:"20480" help:"megabytes of all recordings; the oldest give way; 0: no limit"`
 	ReserveMB int           `koanf:"reserve_mb" default:"1024" help:"megabytes that are left free on the disk, but not more than a twentieth of it: then recording pauses and live goes on"`
+	CoderMB   int           `koanf:"transcoder_mb" default:"1024" help:"memory that one ffmpeg child may hold, in MiB, before another takes its place; 0: no limit"`
 	Rungs     int           `koanf:"rungs" default:"2" help:"smaller VP8 and VP9 simulcast layers, of all streams, that are transcoded for HLS beside the largest of each"`
 	FFmpeg    string        `koanf:"ffmpeg" default:"ffmpeg" help:"program that makes AAC sound, H.264 of VP8 and VP9, and thumbnails; empty: none"`
 }

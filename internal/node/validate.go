@@ -153,6 +153,7 @@ func (r RecordConfig) validate() error {
 		checkThat(r.Keep >= 0, "record.keep: is negative"),
 		checkThat(r.MaxMB >= 0, "record.max_mb: is negative"),
 		checkThat(r.ReserveMB >= 0, "record.reserve_mb: is negative"),
+		checkThat(r.CoderMB >= 0, "record.transcoder_mb: is negative"),
 	)
 }
 

@@ -119,7 +119,7 @@ func TestSound(t *testing.T) {
 	if out[n].Tick != begin || died != 1 {
 		t.Errorf("it goes on at %d, want %d; %d deaths", out[n].Tick, begin, died)
 	}
-	s.Break()
+	s.Close()
 	at += 480_000
 	begin, n = at, len(out)
 	push(100)
@@ -162,4 +162,35 @@ func FuzzFLV(f *testing.F) {
 			t.Error("it read on past the end")
 		}
 	})
+}
+
+// TestLimit: a child that holds more than it may, or that gives nothing, is replaced.
+func TestLimit(t *testing.T) {
+	died := 0
+	cfg := settings(t, &died)
+	cfg.Memory = 1 << 30
+	s := NewSound(cfg)
+	defer s.Close()
+	began := time.Now()
+	push := func(now time.Time) {
+		for i := range int64(10) {
+			s.Push(now, i*960, []byte{0xfc, 0xff, 0xfe}, 960)
+		}
+	}
+	push(began)
+	s.Limit(began, time.Second)
+	s.Limit(began.Add(time.Minute), time.Second)
+	if s.child == nil || died != 0 {
+		t.Fatalf("a child that does well is gone, %d died", died)
+	}
+	s.Limit(began.Add(time.Minute), 100*time.Millisecond) // it owes 200 ms at least
+	if s.child != nil || died != 1 {
+		t.Errorf("a child that is late runs on, %d died", died)
+	}
+	push(began.Add(2 * time.Minute))
+	s.cfg.Memory = 1
+	s.Limit(began.Add(2*time.Minute), time.Second)
+	if s.child != nil || died != 2 {
+		t.Errorf("a child that is large runs on, %d died", died)
+	}
 }

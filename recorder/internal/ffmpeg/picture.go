@@ -150,14 +150,14 @@ func (e *pictures) exact(u *Unit) bool {
 	return false
 }
 
-// Limit ends a child that is behind by more than most: another begins with the next
+// Limit ends a child that is behind by more than most, or too large: another begins with the next
 // keyframe.
 func (p *Picture) Limit(now time.Time, most time.Duration) {
-	if p.child == nil || len(p.epoch.sent) == 0 {
-		return
+	owed := int64(0)
+	if p.child != nil && len(p.epoch.sent) > 0 {
+		owed = p.epoch.sent[len(p.epoch.sent)-1] - p.epoch.sent[0]
 	}
-	first, last := p.epoch.sent[0], p.epoch.sent[len(p.epoch.sent)-1]
-	p.limit(now, time.Duration(last-first)*time.Second/pictureRate, most)
+	p.limit(now, time.Duration(owed)*time.Second/pictureRate, most)
 }
 
 // Drain calls emit with the pictures that are still to come out, and ends the child,

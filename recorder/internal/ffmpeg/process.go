@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -38,6 +39,7 @@ func common() []string {
 
 // child is one running process.
 type child struct {
+	pid    int
 	in     chan []byte
 	queued atomic.Int64
 	cancel context.CancelFunc
@@ -68,7 +70,7 @@ func start(program string, args []string, read func(context.Context, io.Reader) 
 		cancel()
 		return nil, err
 	}
-	c := &child{in: make(chan []byte, 4096), cancel: cancel}
+	c := &child{pid: cmd.Process.Pid, in: make(chan []byte, 4096), cancel: cancel}
 	c.wg.Go(func() { c.write(ctx, in) })
 	c.wg.Go(func() {
 		err := read(ctx, out)
@@ -152,6 +154,7 @@ type Config struct {
 	Log     *slog.Logger
 	Encoder string // of pictures; see Probe
 	Died    func() // called when a child has died and will be started again
+	Memory  int64  // bytes that a child may hold; 0: no limit
 }
 
 // runner starts a child, and again when it dies.
@@ -181,16 +184,42 @@ func (r *runner) ready(now time.Time) bool {
 	return false
 }
 
-// limit ends a child that owes more than it may, unless it has just begun:
-// another begins, as when it dies.
+// limit ends a child that owes more than it may, unless it has just begun, and one
+// that holds too much memory: another begins, as when it dies.
 func (r *runner) limit(now time.Time, owes, most time.Duration) {
-	if r.child != nil && owes > most && now.Sub(r.began) > most {
+	if r.child == nil {
+		return
+	}
+	var err error
+	if owes > most && now.Sub(r.began) > most {
+		err = fmt.Errorf("%w: %v are missing", errLate, owes)
+	} else if held := resident(r.child.pid); r.cfg.Memory > 0 && held > r.cfg.Memory {
+		err = fmt.Errorf("%w: %d bytes", errLarge, held)
+	}
+	if err != nil {
 		r.bury()
-		r.rest(now, fmt.Errorf("%w: %v are missing", errLate, owes))
+		r.rest(now, err)
 	}
 }
 
-var errLate = errors.New("it is too slow")
+// resident returns the bytes that a process has in memory, 0 where the system does
+// not say (proc(5), statm).
+func resident(pid int) int64 {
+	var size, pages int64
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	if _, err := fmt.Sscan(string(text), &size, &pages); err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
+}
+
+var (
+	errLate  = errors.New("it is too slow")
+	errLarge = errors.New("it holds too much memory")
+)
 
 // rest lets some time pass before the next child.
 func (r *runner) rest(now time.Time, err error) {

@@ -65,9 +65,6 @@ func (s *Sound) begin(now time.Time) bool {
 	return s.child.feed(append(e.ogg(2, 0, head), e.ogg(0, 0, tags)...))
 }
 
-// Break says that the next packet does not follow the last one.
-func (s *Sound) Break() { s.bury() }
-
 // Fetch calls emit with the frames that have come out, in order.
 func (s *Sound) Fetch(emit func(Unit)) {
 	if s.epoch == nil {
@@ -99,8 +96,8 @@ func (e *sounds) next() (int64, bool) {
 	return e.marks[0].tick + sample - e.marks[0].sample, true
 }
 
-// Limit ends a child that is behind by more than most: another begins with what
-// comes next.
+// Limit ends a child that is behind by more than most, or too large: another begins
+// with what comes next.
 func (s *Sound) Limit(now time.Time, most time.Duration) {
 	if s.child != nil {
 		s.limit(now, time.Duration(s.epoch.at-s.epoch.out)*time.Second/SoundRate, most)
