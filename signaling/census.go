@@ -37,7 +37,7 @@ func (r *Registry) count(ctx context.Context) {
 	var now *redis.TimeCmd
 	err := r.try(ctx, "read census", func(ctx context.Context) error {
 		_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			turn = p.SetNX(ctx, turnKey(region), r.cfg.NodeID, 2*r.cfg.LeaseTTL/3)
+			turn = p.SetNX(ctx, turnKey(region), r.cfg.NodeID, 2*r.cfg.beat())
 			rows = p.HGetAll(ctx, censusKey)
 			now = p.Time(ctx)
 			return nil

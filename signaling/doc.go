@@ -52,10 +52,10 @@
 // data (it is at least Redis's clock in milliseconds), so that a late write of a
 // former holder can be told from the current one's.
 //
-// A holder renews three times per lease time. While Redis is away the holder
-// keeps its lease; when Redis comes back without it, the holder writes it again
-// under its old generation. The lease is lost only when Redis knows a newer
-// holder.
+// A holder renews 2.8 times per lease time: one renewal may fail. While Redis is
+// away the holder keeps its lease; when Redis comes back without it, the holder
+// writes it again under its old generation. The lease is lost only when Redis
+// knows a newer holder.
 //
 // # When Redis is away
 //

@@ -17,7 +17,14 @@ import (
 )
 
 // DefaultLeaseTTL is how long the cluster takes a silent node's streams for its own.
-const DefaultLeaseTTL = 3 * time.Second
+// It leaves a publisher that asks again and again time to be taken within 3 s.
+const DefaultLeaseTTL = 2800 * time.Millisecond
+
+// beatsPerLease makes a heartbeat a second of the default.
+const beatsPerLease = 2.8
+
+// beat is the time between two heartbeats.
+func (c Config) beat() time.Duration { return time.Duration(float64(c.LeaseTTL) / beatsPerLease) }
 
 // batch is how many leases are renewed in one exchange.
 const batch = 100
@@ -34,7 +41,7 @@ type Config struct {
 	// the heartbeat, must not block and may be nil.
 	Order func(Order)
 	// LeaseTTL is how long a lease lasts without renewal; a node's record lasts
-	// twice as long, and both are renewed three times per LeaseTTL.
+	// twice as long, and both are renewed 2.8 times per LeaseTTL.
 	// 0: DefaultLeaseTTL; at least 30 ms.
 	LeaseTTL time.Duration
 }
@@ -120,7 +127,7 @@ func NewRegistry(client redis.UniversalClient, cfg Config, log *slog.Logger) (*R
 
 func (r *Registry) run(ctx context.Context) {
 	defer close(r.done)
-	tick := time.NewTicker(r.cfg.LeaseTTL / 3)
+	tick := time.NewTicker(r.cfg.beat())
 	defer tick.Stop()
 	for {
 		r.heartbeat(ctx)
