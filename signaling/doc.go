@@ -44,6 +44,13 @@
 //	sluice:apikey            string  name and secret of the API key that nodes without one
 //	                                 take at their first start; no expiry; written by the
 //	                                 first node, and again by any after Redis lost it
+//	sluice:chat:{<bucket>}:<room>       stream  what was said last, about 512 records; expires a
+//	                                 day after the last; rooms are dealt out to 16 buckets;
+//	                                 written by each node with members
+//	sluice:chat:{<bucket>}:<room>:here  hash    by node: when, and whom it has in the room; expires
+//	                                 after 30 s; written by each node with members
+//	sluice:chat-wake:{<bucket>}:<node>  stream  one record that ends the node's wait for others;
+//	                                 expires after a day; written and read by that node
 //
 // # Leases
 //
