@@ -212,14 +212,17 @@ func (r *Registry) renew(ctx context.Context, leases []*Lease) error {
 	if err != nil {
 		return err
 	}
+	var fallen []*Lease
 	for i, l := range leases {
 		if err := held[i].Err(); err != nil && !answered(err) {
 			continue
 		}
-		if extended[i].Val() && l.is(held[i].Val()) {
-			continue
+		if !extended[i].Val() || !l.is(held[i].Val()) {
+			fallen = append(fallen, l)
 		}
-		if err := r.settle(ctx, l); err != nil && !r.sharded {
+	}
+	for some := range slices.Chunk(fallen, settleBatch) {
+		if err := r.settle(ctx, some); err != nil && !r.sharded {
 			return err
 		}
 	}
@@ -231,26 +234,36 @@ func (l *Lease) is(held []any) bool {
 	return len(held) == 2 && held[0] == l.registry.cfg.NodeID && held[1] == strconv.FormatUint(l.generation, 10)
 }
 
-// settle asserts a lease that does not stand in Redis, or ends it if someone
-// else has a better claim.
-func (r *Registry) settle(ctx context.Context, l *Lease) error {
-	var v verdict
-	err := r.try(ctx, "assert lease", func(ctx context.Context) (err error) {
-		v, err = readVerdict(r.renewScript.Run(ctx, r.client, leaseKeys(l.stream),
-			r.cfg.NodeID, l.generation, r.cfg.LeaseTTL.Milliseconds(), genTTL.Milliseconds()))
+// settle asserts leases that do not stand in Redis, in one exchange, and ends those
+// to which someone else has a better claim. One by one, the first would have run
+// out again before the last is written.
+func (r *Registry) settle(ctx context.Context, leases []*Lease) error {
+	verdicts := make([]*redis.Cmd, len(leases))
+	err := r.try(ctx, "assert leases", func(ctx context.Context) error {
+		_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for i, l := range leases { // by its text, as a pipeline cannot load a script that is missing
+				verdicts[i] = r.renewScript.Eval(ctx, p, leaseKeys(l.stream), r.cfg.NodeID, l.generation, r.cfg.LeaseTTL.Milliseconds(), genTTL.Milliseconds())
+			}
+			return nil
+		})
+		if answered(err) {
+			return nil // one key is spoiled; the others count
+		}
 		return err
 	})
-	switch {
-	case answered(err):
-		r.log.Warn("stream lease cannot be renewed", "stream", l.stream, "err", err)
-	case err != nil:
-		return err
-	case !v.mine && r.forget(l):
-		r.losses.Add(1)
-		r.log.Warn("stream lease lost", "stream", l.stream, "owner", v.owner, "generation", v.gen)
-		l.lose()
+	for i, l := range leases {
+		v, bad := readVerdict(verdicts[i])
+		switch {
+		case answered(bad), bad != nil && err == nil && !r.sharded:
+			r.log.Warn("stream lease cannot be renewed", "stream", l.stream, "err", bad)
+		case bad != nil: // of a part that is away, or err says why
+		case !v.mine && r.forget(l):
+			r.losses.Add(1)
+			r.log.Warn("stream lease lost", "stream", l.stream, "owner", v.owner, "generation", v.gen)
+			l.lose()
+		}
 	}
-	return nil
+	return err
 }
 
 // parseVerdict reads a script's answer: what Redis holds may have been written by

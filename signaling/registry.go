@@ -29,6 +29,9 @@ func (c Config) beat() time.Duration { return time.Duration(float64(c.LeaseTTL) 
 // batch is how many leases are renewed in one exchange.
 const batch = 100
 
+// settleBatch is how many leases are written anew in one: each is a script.
+const settleBatch = 25
+
 // Config configures a Registry.
 type Config struct {
 	NodeID string // 1 to 64 of [A-Za-z0-9._-], unique in the cluster
