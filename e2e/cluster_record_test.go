@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,11 +22,11 @@ import (
 	"github.com/sluice-live/sluice/internal/client/clips"
 )
 
-// testRecorderKilled kills, or stops for a while, the node that records a stream. The
-// publisher posts to another one, which goes on with the same recording; a third has
-// the whole show at its end.
+// testRecorderKilled kills, or stops for a while, the node that records a stream, or
+// lets the publisher leave it. The publisher posts to another one, which goes on with
+// the same recording; a third has the whole show at its end.
 func testRecorderKilled(t *testing.T, built *cluster) {
-	for name, signal := range map[string]syscall.Signal{"SIGKILL": syscall.SIGKILL} {
+	for name, signal := range map[string]syscall.Signal{"SIGKILL": syscall.SIGKILL, "SIGSTOP": syscall.SIGSTOP, "left": 0} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			nodes, store := built.on(t), s3test.Start(t)
@@ -34,7 +35,7 @@ func testRecorderKilled(t *testing.T, built *cluster) {
 			}
 			a, b, c := join("a"), join("b"), join("c")
 			clip := pattern(t, clips.H264, false)
-			publishClip(t, client.PublisherConfig{URL: a.url + "/whip/demo", Clip: clip, KeyframesOnRequest: true})
+			first := publishClip(t, client.PublisherConfig{URL: a.url + "/whip/demo", Clip: clip, KeyframesOnRequest: true})
 			var before shown
 			poll(t, 20*time.Second, 100*time.Millisecond, "three segments", func() bool {
 				before = a.shown(t, "/hls/demo/")
@@ -45,7 +46,13 @@ func testRecorderKilled(t *testing.T, built *cluster) {
 				return s.rec == before.rec && len(s.list) >= 3
 			})
 			before = a.shown(t, "/hls/demo/")
-			if err := a.cmd.Process.Signal(signal); err != nil {
+			var err error
+			if signal == 0 {
+				err = first.Close()
+			} else {
+				err = a.cmd.Process.Signal(signal)
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 			// Before that, publishers are sent to the node that says nothing.
@@ -77,6 +84,9 @@ func testRecorderKilled(t *testing.T, built *cluster) {
 				end = c.shown(t, "/vod/"+before.rec+"/")
 				return end.over
 			})
+			if signal == 0 && slices.ContainsFunc(end.list, func(s shownSegment) bool { return s.gap }) {
+				t.Error("a node that lives has not handed everything over")
+			}
 			end.follows(t, before)
 			end.follows(t, after)
 			c.decodes(t, end)
