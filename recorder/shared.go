@@ -270,7 +270,7 @@ func (r *Recorder) sweep() {
 	for {
 		select {
 		case <-tick.C:
-		case <-r.ctx.Done():
+		case <-r.stop:
 			return
 		}
 		if err := r.sweepOnce(r.ctx, time.Now()); err != nil && r.ctx.Err() == nil {

@@ -3,6 +3,8 @@ package recorder
 import (
 	"log/slog"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -270,4 +272,33 @@ func TestSweep(t *testing.T) {
 	if _, err := r.Recording(t.Context(), rec.ID); sluice.CodeOf(err) != sluice.CodeNotFound {
 		t.Error(err)
 	}
+}
+
+// TestSharedWindow: what leaves the window of a running recording leaves the shared
+// store too.
+func TestSharedWindow(t *testing.T) {
+	t.Parallel()
+	cfg := config()
+	cfg.Segment, cfg.Window = time.Second, 10*time.Second
+	media := newStudio(film(t, 1, "", "H264", 320, true))
+	r, _ := sharedNode(t, cfg, media, memoryStore(), sharedFolder(t), nil)
+	eventually(t, "forty segments", func() bool { return len(kept(r)) >= 40 })
+	media.set(sluice.StreamPaused)
+	r.clean(media.Now())
+	id, list := growing(r)
+	eventually(t, "the oldest are gone", func() bool {
+		view, err := r.remote.View(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := view.Segments()["v"]
+		return len(left) > 0 && left[0].Sequence == list[0].Sequence && left[0].Sequence > 0
+	})
+	eventually(t, "with their media", func() bool {
+		entries, err := r.remote.Store.List(t.Context(), "recordings/"+id+"/media/v")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !slices.ContainsFunc(entries, func(e blob.Entry) bool { return strings.HasPrefix(e.Name, "0.") })
+	})
 }
