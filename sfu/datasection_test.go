@@ -95,3 +95,36 @@ func TestRestore(t *testing.T) {
 		}
 	}
 }
+
+// FuzzDataSection withholds the section of what anybody may offer, and puts it
+// back.
+func FuzzDataSection(f *testing.F) {
+	f.Add(dataOffer("BUNDLE a d v", dataLines))
+	f.Add(dataOffer("BUNDLE a d v", dataLines+"|a=max-message-size:99999999999"))
+	f.Add(dataOffer("BUNDLE", dataLines))
+	f.Add("v=0\r\no=- 1 1 IN IP4 0\r\ns=-\r\nt=0 0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		o, err := parseOffer(text)
+		if err != nil {
+			return
+		}
+		sections := len(o.desc.MediaDescriptions)
+		withheld := o.withholdData()
+		left, err := o.text()
+		if err != nil {
+			t.Skip("what Pion reads it does not write")
+		}
+		if !withheld {
+			if got := o.restoreData(left); got != left || len(o.desc.MediaDescriptions) != sections {
+				t.Errorf("nothing was withheld, and there is\n%s", got)
+			}
+			return
+		}
+		if len(o.desc.MediaDescriptions) != sections-1 || o.data.mid == "" || o.data.most == 0 {
+			t.Errorf("withheld %+v of\n%s", *o.data, text)
+		}
+		if got := strings.Count(o.restoreData(left), "\r\nm="); got != strings.Count(left, "\r\nm=")+1 {
+			t.Errorf("%d sections of\n%s", got, left)
+		}
+	})
+}
