@@ -2,8 +2,10 @@ package sfu
 
 import (
 	"net"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
@@ -105,4 +107,28 @@ func TestPionCarriesData(t *testing.T) {
 	}
 	k.hears(t, "re: hello")
 	v.Close("test")
+}
+
+// TestCloseWithSilentTCP closes while a connection of the TCP port has sent
+// nothing.
+func TestCloseWithSilentTCP(t *testing.T) {
+	s, err := New(Config{MediaAddr: "127.0.0.1:0", Loopback: true, TCP: true}, Deps{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.MediaPort())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }() // the other side has closed it
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Fatal("it waits for the connection")
+	}
 }

@@ -43,12 +43,12 @@ func listen(ctx context.Context, cfg Config, log *slog.Logger) (*transport, erro
 	if err != nil {
 		return nil, fmt.Errorf("media address %q: %w", cfg.MediaAddr, err)
 	}
-	conn, listener, err := bind(ctx, addr, cfg.TCP)
+	conn, tcp, err := bind(ctx, addr, cfg.TCP)
 	for range portAttempts {
 		if addr.Port != 0 || err == nil {
 			break
 		}
-		conn, listener, err = bind(ctx, addr, cfg.TCP)
+		conn, tcp, err = bind(ctx, addr, cfg.TCP)
 	}
 	if err != nil {
 		return nil, err
@@ -60,17 +60,17 @@ func listen(ctx context.Context, cfg Config, log *slog.Logger) (*transport, erro
 	}
 	socket, err := egress.NewSocket(conn)
 	if err != nil {
-		if listener != nil {
-			err = errors.Join(err, listener.Close())
+		if tcp != nil {
+			err = errors.Join(err, tcp.Close())
 		}
 		return nil, errors.Join(err, conn.Close())
 	}
 	pionLog := newPionLog(log)
 	reads := ingress.NewConn(conn)
 	t := &transport{udp: conn, conn: reads, socket: socket, udpMux: ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: reads, Logger: pionLog.NewLogger("mux")})}
-	if listener != nil {
+	if tcp != nil {
 		t.tcpMux = ice.NewTCPMuxDefault(ice.TCPMuxParams{
-			Listener: listener, Logger: pionLog.NewLogger("tcpmux"), ReadBufferSize: 64, WriteBufferSize: tcpWriteBuffer,
+			Listener: &listener{Listener: tcp}, Logger: pionLog.NewLogger("tcpmux"), ReadBufferSize: 64, WriteBufferSize: tcpWriteBuffer,
 		})
 	}
 	return t, nil
@@ -87,11 +87,11 @@ func bind(ctx context.Context, addr *net.UDPAddr, tcp bool) (*net.UDPConn, net.L
 	}
 	port := conn.LocalAddr().(*net.UDPAddr).Port
 	var lc net.ListenConfig
-	listener, err := lc.Listen(ctx, "tcp", net.JoinHostPort(hostOf(addr), strconv.Itoa(port)))
+	tcpListener, err := lc.Listen(ctx, "tcp", net.JoinHostPort(hostOf(addr), strconv.Itoa(port)))
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("listen for ICE-TCP: %w", err), conn.Close())
 	}
-	return conn, listener, nil
+	return conn, tcpListener, nil
 }
 
 func hostOf(addr *net.UDPAddr) string {
