@@ -20,6 +20,9 @@ import (
 // APIPrefix begins every route of the control API.
 const APIPrefix = "/api/v1"
 
+// StreamsPath is the route of the list of streams.
+const StreamsPath = APIPrefix + "/streams"
+
 // Streams is what the control API shows. Both return snapshots.
 type Streams interface {
 	Streams() []sluice.Stream
@@ -38,6 +41,10 @@ type API struct {
 	Auth    Authorizer
 	Version string    // of the server, for the OpenAPI document
 	Cluster *Registry // nil: nothing is said of nodes
+
+	// Neighbours are the other nodes. nil: the list of streams holds those of this
+	// node.
+	Neighbours Neighbours
 
 	// Documents are OpenAPI documents whose paths and components are added to
 	// this one: routes of the node that are not served here.
@@ -63,14 +70,14 @@ func (a API) Routes(engine *gin.Engine) error {
 	config.CreateHooks = nil                                             // no $schema in every body
 	config.AllowAdditionalPropertiesByDefault = true                     // fields may be added later
 	config.Formats = map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
-	config.Info.Description = "Streams and viewers of one node. Errors are problem details (RFC 9457)."
+	config.Info.Description = "Streams of all nodes; layers and viewers of those that one node has. Errors are problem details (RFC 9457)."
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "Not needed when the server's access is open."},
 	}
 	api := humagin.New(engine, config)
 	api.UseMiddleware(a.authorize)
 
-	register(api, "list-streams", "/streams", "List streams", a.listStreams)
+	register(api, listStreamsID, "/streams", "List streams of all nodes", a.listStreams)
 	register(api, "get-stream", "/streams/{stream}", "One stream with its layers", a.getStream)
 	register(api, "list-viewers", "/streams/{stream}/viewers", "List viewers of a stream", a.listViewers)
 	register(api, "get-viewer", "/streams/{stream}/viewers/{id}", "One viewer of a stream", a.getViewer)
@@ -83,7 +90,9 @@ func (a API) Routes(engine *gin.Engine) error {
 	schemas := api.OpenAPI().Components.Schemas.Map()
 	delete(schemas, "ErrorModel") // the library's own error form, which we do not use
 	delete(schemas, "ErrorDetail")
-	schemas["Stream"].Properties["layers"].Nullable = false // see withoutNull
+	for _, name := range []string{"Stream", "StreamItem"} {
+		schemas[name].Properties["layers"].Nullable = false // see withoutNull
+	}
 	document, err := json.Marshal(api.OpenAPI())
 	if err == nil {
 		document, err = joinDocuments(document, a.Documents)
@@ -149,16 +158,8 @@ func (a API) authorize(ctx huma.Context, next func(huma.Context)) {
 	if ctx.Operation().OperationID == reportID {
 		c.Header("Access-Control-Allow-Origin", "*")
 	}
-	bearer, err := bearerOf(c.GetHeader("Authorization"))
+	grant, err := a.grant(ctx.Operation().OperationID, c.Request)
 	if err != nil {
-		problem.Write(c.Writer, c.Request, err)
-		return
-	}
-	grant, err := a.Auth.Authorize(ctx.Context(), bearer)
-	if err != nil {
-		if a.Refused != nil {
-			err = a.Refused(c.Request, err)
-		}
 		problem.Write(c.Writer, c.Request, err)
 		return
 	}
@@ -167,6 +168,33 @@ func (a API) authorize(ctx huma.Context, next func(huma.Context)) {
 		remote = netip.Addr{} // a connection without an address, as in tests
 	}
 	next(huma.WithValue(huma.WithValue(ctx, grantKey{}, grant), remoteKey{}, remote))
+}
+
+// grant is what the caller of an operation may do. Another node may see all streams.
+func (a API) grant(operation string, r *http.Request) (sluice.Grant, error) {
+	refused := func(err error) error {
+		if a.Refused == nil {
+			return err
+		}
+		return a.Refused(r, err)
+	}
+	if a.Neighbours != nil && operation == listStreamsID {
+		switch peer, err := a.Neighbours.Peer(r); {
+		case err != nil:
+			return sluice.Grant{}, refused(err)
+		case peer:
+			return sluice.Grant{Watch: true}, nil
+		}
+	}
+	bearer, err := bearerOf(r.Header.Get("Authorization"))
+	if err != nil {
+		return sluice.Grant{}, err
+	}
+	grant, err := a.Auth.Authorize(r.Context(), bearer)
+	if err != nil {
+		return sluice.Grant{}, refused(err)
+	}
+	return grant, nil
 }
 
 // bearerOf returns the token of an Authorization header (RFC 6750), "" for none.

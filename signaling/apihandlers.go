@@ -60,15 +60,6 @@ type viewerInput struct {
 	ID     string `path:"id" doc:"Public id of the viewer"`
 }
 
-func (a API) listStreams(ctx context.Context, in *page) (*body[list[sluice.Stream]], error) {
-	grant := grantOf(ctx)
-	streams := slices.DeleteFunc(slices.Clone(a.Streams.Streams()), func(s sluice.Stream) bool { return !maySee(grant, s.Name) })
-	for i := range streams {
-		streams[i] = withoutNull(streams[i])
-	}
-	return paged(streams, func(s sluice.Stream) string { return s.Name }, *in)
-}
-
 func (a API) getStream(ctx context.Context, in *streamInput) (*body[sluice.Stream], error) {
 	s, err := a.find(grantOf(ctx), in.Stream, maySee)
 	if err != nil {

@@ -42,6 +42,7 @@ func (n *Node) close() error {
 			return nil
 		})
 	}
+	n.neighbours.stop()
 	n.forward.stop()
 	if n.relays != nil {
 		n.relays.close()

@@ -118,6 +118,8 @@ type CapacityConfig struct {
 type ClusterConfig struct {
 	Ingest string `koanf:"ingest" default:"local" help:"which node takes a publisher: the one that it asks with local, the one that the stream's name belongs to with redirect, by a 307 that encoders must follow"`
 	Mbps   int    `koanf:"mbps" default:"0" help:"megabits a second that all nodes together may send; 0: no limit"`
+
+	ListNodes int `koanf:"list_nodes" default:"64" help:"other nodes that are asked for their streams when a list of all is wanted, those with the most first; 0: none, and the list holds the streams of the node that is asked"`
 }
 
 // DrainConfig is how a node gives up what it has, before it stops or when it is told to.

@@ -29,35 +29,36 @@ import (
 
 // Node is one server: its sockets are open from New on, and it serves in Run.
 type Node struct {
-	config   Config
-	log      *slog.Logger
-	metrics  *obs.Registry
-	auth     *auth.Authorizer
-	limiter  *wish.Limiter // of everything that callers ask for
-	media    *sfu.SFU
-	files    *blob.Disk           // nil when nothing is recorded
-	shared   blob.Shared          // nil when recordings stay here
-	recorder *recorder.Recorder   // nil when off
-	hls      *hlsfallback.Handler // nil when nothing is recorded
-	shelf    *shelf               // what hls reads
-	cluster  *cluster
-	catalog  *catalog.Catalog // nil without chat
-	chat     *chat.Hub        // nil when off
-	relays   *relays          // nil on a node alone
-	relaying *relay.Server
-	forward  *forwarder // nil on a node alone
-	whip     *whip.Handler
-	whep     *whep.Handler
-	public   *server
-	ops      *server // nil when off
-	governor *governor
-	place    *placer // nil on a node alone
-	drain    drainer
-	draining atomic.Bool // takes no new sessions
-	stopping atomic.Bool // and is about to end
-	built    atomic.Bool // everything is there
-	closing  sync.Once
-	closed   error // of Close, set by closing
+	config     Config
+	log        *slog.Logger
+	metrics    *obs.Registry
+	auth       *auth.Authorizer
+	limiter    *wish.Limiter // of everything that callers ask for
+	media      *sfu.SFU
+	files      *blob.Disk           // nil when nothing is recorded
+	shared     blob.Shared          // nil when recordings stay here
+	recorder   *recorder.Recorder   // nil when off
+	hls        *hlsfallback.Handler // nil when nothing is recorded
+	shelf      *shelf               // what hls reads
+	cluster    *cluster
+	catalog    *catalog.Catalog // nil without chat
+	chat       *chat.Hub        // nil when off
+	relays     *relays          // nil on a node alone
+	relaying   *relay.Server
+	forward    *forwarder  // nil on a node alone
+	neighbours *neighbours // nil on a node alone
+	whip       *whip.Handler
+	whep       *whep.Handler
+	public     *server
+	ops        *server // nil when off
+	governor   *governor
+	place      *placer // nil on a node alone
+	drain      drainer
+	draining   atomic.Bool // takes no new sessions
+	stopping   atomic.Bool // and is about to end
+	built      atomic.Bool // everything is there
+	closing    sync.Once
+	closed     error // of Close, set by closing
 }
 
 // New opens every socket and assembles a node. Run closes it; a node that is

@@ -89,8 +89,12 @@ func (n *Node) routes(engine *gin.Engine, limiter *wish.Limiter) error {
 	})
 	version, _ := Version()
 	refused := func(r *http.Request, cause error) error { return limiter.Refuse(wish.Remote(r), cause) }
-	return signaling.API{
+	api := signaling.API{
 		Streams: n.media, Auth: n.auth, Refused: refused, Version: version, Cluster: n.cluster.registry, Avoid: n.avoid,
 		Documents: n.chatDocument(),
-	}.Routes(engine)
+	}
+	if n.neighbours = n.newNeighbours(); n.neighbours != nil {
+		api.Neighbours = n.neighbours
+	}
+	return api.Routes(engine)
 }

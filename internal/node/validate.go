@@ -121,6 +121,7 @@ func (c Config) validateRest() error {
 		checkThat(c.Node.Capacity.Mbps >= 0 && c.Node.Capacity.Viewers >= 0, "node.capacity: is negative"),
 		checkOneOf("cluster.ingest", c.Cluster.Ingest, IngestLocal, IngestRedirect),
 		checkThat(c.Cluster.Mbps >= 0, "cluster.mbps: is negative"),
+		checkRange("cluster.list_nodes", c.Cluster.ListNodes, 0, 10_000),
 		checkThat(c.Drain.Back >= 0 && c.Drain.Back <= time.Minute && c.Drain.Roll > 0, "drain: back is within 0s and 1m, and roll more than 0"),
 		checkThat(c.Drain.Spread >= 0 && c.Drain.Timeout > c.Drain.Spread, "drain: not 0 <= spread < timeout"),
 		checkThat(c.Stream.Grace > 0, "stream.grace: must be more than 0"),

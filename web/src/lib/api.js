@@ -9,9 +9,26 @@ async function get(path, token) {
   return response.json();
 }
 
-/** Snapshots of the streams of this server. Rejects with HttpError. */
+async function all(path, token) {
+  const items = [];
+  const missing = new Set();
+  for (let cursor = ''; ;) {
+    const page = await get(`${path}?limit=1000&cursor=${encodeURIComponent(cursor)}`, token);
+    items.push(...page.items);
+    for (const node of page.missing || []) missing.add(node);
+    cursor = page.nextCursor;
+    if (!cursor) return {items, missing: [...missing]};
+  }
+}
+
+/** Snapshots of the first streams of all nodes. Rejects with HttpError. */
 export async function listStreams(token) {
   return (await get('/api/v1/streams', token)).items || [];
+}
+
+/** All streams, with origin and edges, as items, and the nodes that have not told theirs as missing. Rejects with HttpError. */
+export function allStreams(token) {
+  return all('/api/v1/streams', token);
 }
 
 /** Snapshot of one stream. Rejects with HttpError. */
@@ -21,18 +38,7 @@ export function getStream(name, token) {
 
 /** All nodes of the cluster. Rejects with HttpError. */
 export async function listNodes(token) {
-  const all = [];
-  for (let cursor = ''; ;) {
-    const page = await get(`/api/v1/nodes?limit=1000&cursor=${encodeURIComponent(cursor)}`, token);
-    all.push(...page.items);
-    cursor = page.nextCursor;
-    if (!cursor) return all;
-  }
-}
-
-/** Where a stream is: {origin, edges}. Rejects with HttpError. */
-export function streamNodes(name, token) {
-  return get(`/api/v1/streams/${name}/nodes`, token);
+  return (await all('/api/v1/nodes', token)).items;
 }
 
 /** Makes a node give up what it has. Rejects with HttpError. */

@@ -1,24 +1,24 @@
 // The cluster: its nodes with what they carry, and where the streams are.
 
-import {drainNode, listNodes, listStreams, poll, streamNodes, undrainNode} from '../lib/api.js';
+import {allStreams, drainNode, listNodes, poll, undrainNode} from '../lib/api.js';
 import {fill, h} from '../lib/dom.js';
 import {pageParams} from '../lib/params.js';
 import {t} from '../strings.js';
 import {page} from './frame.js';
 
 const POLL_MS = 3000;
-const STREAMS = 50; // that are asked for their nodes
 
 const params = pageParams('cluster');
 const nodes = h('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-labelledby': 'nodes'});
 const streams = h('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-labelledby': 'streams'});
+const unheard = h('p', {class: 'muted', role: 'status'});
 const note = h('p', {class: 'muted', role: 'status'});
 
 page('cluster', [
   h('h1', {class: 'cluster-head', text: t('cluster.title')}),
   note,
   h('h2', {class: 'cluster-head', id: 'nodes', text: t('cluster.nodes')}), nodes,
-  h('h2', {class: 'cluster-head', id: 'streams', text: t('cluster.streams')}), streams,
+  h('h2', {class: 'cluster-head', id: 'streams', text: t('cluster.streams')}), unheard, streams,
 ]);
 poll(POLL_MS, refresh);
 
@@ -82,18 +82,19 @@ async function order(n, draining) {
 }
 
 async function drawStreams() {
-  const live = (await listStreams(params.token)).filter((s) => s.state !== 'offline').slice(0, STREAMS);
+  const {items, missing} = await allStreams(params.token);
+  unheard.textContent = missing.length ? t('cluster.missing', {nodes: missing.join(', ')}) : '';
+  const live = items.filter((s) => s.state !== 'offline');
   if (!live.length) {
     fill(streams, h('p', {class: 'cluster-note', text: t('cluster.noStreams')}));
     return;
   }
-  const where = await Promise.all(live.map((s) => streamNodes(s.name, params.token).catch(() => null)));
   fill(streams, h('table', {},
     h('caption', {text: t('cluster.streamsHint')}),
     h('thead', {}, h('tr', {}, ['stream', 'origin', 'edges', 'viewers'].map((c) => h('th', {scope: 'col', text: t(`cluster.${c}`)})))),
-    h('tbody', {}, live.map((s, i) => h('tr', {},
+    h('tbody', {}, live.map((s) => h('tr', {},
       h('th', {scope: 'row'}, h('a', {href: `/watch/${encodeURIComponent(s.name)}`, text: s.name})),
-      h('td', {text: where[i]?.origin || '–'}),
-      h('td', {text: (where[i]?.edges || []).filter((e) => e.node !== where[i].origin).map((e) => e.node).join(', ') || '–'}),
+      h('td', {text: s.origin || '–'}),
+      h('td', {text: (s.edges || []).join(', ') || '–'}),
       h('td', {text: String(s.viewers)}))))));
 }
