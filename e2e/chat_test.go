@@ -162,6 +162,7 @@ func (p *teller) tell(t testing.TB, n int) {
 // are told, what was confirmed is heard everywhere once and in one order, and new
 // members get it.
 func TestChatOutlivesRedis(t *testing.T) {
+	t.Parallel() // mostly waits
 	c := (&cluster{program: buildSluice(t)}).on(t)
 	var tellers []*teller
 	for i, id := range []string{"a", "b"} {

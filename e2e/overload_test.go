@@ -39,6 +39,7 @@ func (m *member) step(t testing.TB) string {
 // TestOverload gives a node a cap that is far too low, and takes the load away
 // again.
 func TestOverload(t *testing.T) {
+	t.Parallel() // mostly waits
 	nodes := (&cluster{program: buildSluice(t)}).on(t)
 	a := nodes.join(t, "a", "--node.capacity.mbps=1", "--record.enabled=true", "--data.dir", t.TempDir())
 	publishClip(t, client.PublisherConfig{URL: a.url + "/whip/demo", Clip: pattern(t, clips.H264, true), KeyframesOnRequest: true})
