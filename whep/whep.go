@@ -151,11 +151,15 @@ func (h *Handler) Close() {
 // Reconnect tells the players of all sessions that they should come back, to the
 // URL that to gives for a stream or, when it is "", to where they are, where
 // nothing may answer for as long as wait. It reaches those that listen to reconnect
-// events, and returns at once.
-func (h *Handler) Reconnect(to func(stream string) string, wait time.Duration) {
+// events, returns at once, and says how many they are.
+func (h *Handler) Reconnect(to func(stream string) string, wait time.Duration) (told int) {
 	for _, e := range h.endpoint.Sessions() {
+		if e.Session.listens() {
+			told++
+		}
 		e.Session.reconnect(to(e.Stream), wait)
 	}
+	return told
 }
 
 // Leave tells the players of all sessions, one after the other over that time,

@@ -4,7 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
+
+// notice is how long players have media after they have been told to reconnect: what
+// they are told comes by TCP, and would else be overtaken by the end of the media.
+const notice = 250 * time.Millisecond
 
 // Close stops the node in order, within shutdown.timeout: no new sessions, a
 // reconnect event to the players, no new requests, no sessions, no leases, no
@@ -35,9 +40,12 @@ func (n *Node) close() error {
 	if n.relays != nil && n.whep != nil {
 		step("relays of others", func() error { n.relays.leave(ctx); return nil })
 	}
+	noticed := time.Now()
 	if n.whep != nil {
 		step("whep", func() error {
-			n.whep.Reconnect(n.back, n.config.Drain.Back)
+			if n.whep.Reconnect(n.back, n.config.Drain.Back) > 0 {
+				noticed = time.Now().Add(notice)
+			}
 			n.whep.Close()
 			return nil
 		})
@@ -66,6 +74,7 @@ func (n *Node) close() error {
 		step("recorder", n.recorder.Close)
 	}
 	if n.media != nil {
+		step("notice", func() error { <-time.After(time.Until(noticed)); return nil })
 		step("media", n.media.Close)
 	}
 	if n.relays != nil {
