@@ -254,6 +254,28 @@ func TestS60S61HintIsHeldAndFulfilledByItsAddress(t *testing.T) {
 	})
 }
 
+// After a restart the hint is there before the first part is, as of a rendition that is transcoded.
+func TestS60HintAfterRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFeed(t, Config{})
+		f.segment(3)
+		f.h.Close()
+		f.start()
+		f.begin("rec1")
+		if hint := attribute(tag(f.playlist(""), "#EXT-X-PRELOAD-HINT"), "URI"); hint != "3.0.m4s" {
+			t.Fatalf("the hint is %q in\n%s", hint, f.playlist(""))
+		}
+		a := f.ask(t.Context(), "/hls/demo/rec1/v0/3.0.m4s")
+		if !a.waits() {
+			t.Fatalf("answered with %d before it is there", a.w.Code)
+		}
+		f.part("v0")
+		if a.waits() || a.w.Code != http.StatusOK || a.w.Body.String() != "rec1/v0/3.0;" {
+			t.Errorf("answered with %d, %q", a.w.Code, a.w.Body)
+		}
+	})
+}
+
 func TestS62UnknownResourceIs404AtOnce(t *testing.T) {
 	f := newFeed(t, Config{})
 	f.segment(2)

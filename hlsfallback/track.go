@@ -253,6 +253,9 @@ func (t *track) prepend(past []sluice.Segment) {
 		t.enter(e.seg, e.fragments)
 	}
 	t.trim(t.show.config)
+	if n := len(past); n > 0 && t.hint == "" && !t.show.archive { // it goes on with this after a restart
+		t.hint = partName(past[n-1].Sequence+1, 0)
+	}
 	t.changed(true)
 	if len(past) > 0 {
 		t.show.begun()

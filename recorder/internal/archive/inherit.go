@@ -36,7 +36,7 @@ func (a *Archive) Inherit(t Term, view *View, at time.Time, segment time.Duratio
 	if least := end.Add(time.Duration(gaps) * shortestGap); until.Before(least) {
 		until = least
 	}
-	all, added := map[string][]sluice.Segment{}, []Outcome{}
+	all, added, lacks := map[string][]sluice.Segment{}, []Outcome{}, lacking(view.Segments())
 	for id, list := range view.segments {
 		var index []byte
 		write := func(e entry) error {
@@ -49,6 +49,12 @@ func (a *Archive) Inherit(t Term, view *View, at time.Time, segment time.Duratio
 			if err := write(entry{Segment: &k.Segment, CRC: k.crc}); err != nil {
 				return nil, nil, err
 			}
+		}
+		for _, gap := range lacks[id] {
+			if err := write(entry{Segment: &gap}); err != nil {
+				return nil, nil, err
+			}
+			added = append(added, Outcome{Rendition: id, Segment: gap})
 		}
 		for n := range gaps {
 			last := all[id][len(all[id])-1]

@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"path"
@@ -26,7 +25,8 @@ type Recovered struct {
 // Recover makes a recording whole after a crash: the torn last line of each index
 // goes away, and of a segment that was being written what is whole becomes a
 // segment. Where nothing is, the next number may have been seen by players all the
-// same: a gap takes it.
+// same: a gap takes it. A recording that goes on has the same discontinuities in all
+// renditions afterwards.
 func (a *Archive) Recover(m Meta) (Recovered, error) {
 	out := Recovered{Segments: map[string][]sluice.Segment{}}
 	for _, r := range m.Renditions {
@@ -34,8 +34,11 @@ func (a *Archive) Recover(m Meta) (Recovered, error) {
 			return out, fmt.Errorf("recover %s of recording %s: %w", r.ID, m.ID, err)
 		}
 	}
-	if m.Closed || !m.Ended.IsZero() {
+	if !m.Ended.IsZero() {
 		return out, nil
+	}
+	if err := a.level(m.ID, out.Segments); err != nil || m.Closed {
+		return out, err
 	}
 	end := time.Time{}
 	for _, segments := range out.Segments {
@@ -68,15 +71,7 @@ func (a *Archive) pass(rec, rendition string, last sluice.Segment, end time.Time
 		Sequence: last.Sequence + 1, Init: last.Init, Gap: true, Start: start,
 		Duration: max(shortestGap, min(longestGap, end.Sub(start))),
 	}
-	_, good, err := a.index(rec, rendition)
-	if err != nil {
-		return gap, err
-	}
-	log, err := a.Store.Append(path.Join(rec, rendition, "index"), good)
-	if err != nil {
-		return gap, err
-	}
-	return gap, errors.Join(appendEntry(log, entry{Segment: &gap}), log.Sync(), log.Close())
+	return gap, a.follow(rec, rendition, []sluice.Segment{gap})
 }
 
 func (a *Archive) recoverRendition(m Meta, r sluice.Rendition, out *Recovered) error {
