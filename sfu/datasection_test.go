@@ -112,7 +112,7 @@ func FuzzDataSection(f *testing.F) {
 		withheld := o.withholdData()
 		left, err := o.text()
 		if err != nil {
-			t.Skip("what Pion reads it does not write")
+			return // Pion reads what it does not write
 		}
 		if !withheld {
 			if got := o.restoreData(left); got != left || len(o.desc.MediaDescriptions) != sections {
