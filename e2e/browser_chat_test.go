@@ -76,6 +76,7 @@ func (c *chatting) sees(what string, want ...string) {
 var attacks string
 
 func TestBrowserChat(t *testing.T) {
+	t.Parallel()
 	settings := []string{"auth.mode=token", "auth.keys=" + devKey + ": " + devSecret, "chat.rate=6000", "chat.burst=100"}
 	browsers := [3]*tab{newBrowser(t), newBrowser(t), newBrowser(t)}
 	t.Run("two processes and one Redis", func(t *testing.T) {
@@ -243,6 +244,7 @@ func chatReconnects(t *testing.T, cut, other *chatting) {
 // TestBrowserChatInPublishPage shows the streamer's side, as a guest sees it on an
 // open node.
 func TestBrowserChatInPublishPage(t *testing.T) {
+	t.Parallel()
 	n := startNode(t)
 	camera := &chatting{newBrowser(t)}
 	publishFrom(camera.tab, n.URL+"/publish/demo")

@@ -194,6 +194,7 @@ func publishClock(camera *tab, n *running) {
 // TestBrowserRewinds goes back in a running show and returns to live, with the
 // H.264 of an encoder that sends a keyframe each two seconds.
 func TestBrowserRewinds(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, "record.part=200ms")
 	publish := func() *client.Publisher {
 		return publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: pattern(t, clips.H264, false)})

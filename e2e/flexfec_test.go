@@ -123,6 +123,7 @@ const publishing = `
 // TestRepairPacketsOfAPublisher: what a browser's video loses on its way here is
 // made again from its repair packets.
 func TestRepairPacketsOfAPublisher(t *testing.T) {
+	t.Parallel()
 	wire := openWire(t, netwire.Settings{Delay: oneWay, Loss: 0.05})
 	n := nodeOn(t, wire, "media.flexfec=true")
 	b := farBrowser(t, wire, chromedp.Flag("force-fieldtrials", "WebRTC-FlexFEC-03-Advertised/Enabled/WebRTC-FlexFEC-03/Enabled/"))

@@ -31,6 +31,7 @@ const talking = `
 // TestSoundOfAPublisherIsRestored: frames of a browser's sound that get lost on
 // their way here come out of the RED that it sends.
 func TestSoundOfAPublisherIsRestored(t *testing.T) {
+	t.Parallel()
 	wire := openWire(t, netwire.Settings{Delay: oneWay, Loss: 0.1})
 	n := nodeOn(t, wire)
 	b := farBrowser(t, wire)

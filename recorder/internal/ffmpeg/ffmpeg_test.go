@@ -23,9 +23,9 @@ func settings(t *testing.T, died *int) Config {
 }
 
 // ivf encodes two seconds of VP8 with a keyframe in 25 pictures.
-func ivf(t *testing.T) (frames [][]byte) {
+func ivf(t *testing.T, size string) (frames [][]byte) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2",
+	out, err := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc=size="+size+":rate=25:duration=2",
 		"-c:v", "libvpx", "-g", "25", "-keyint_min", "25", "-deadline", "realtime", "-f", "ivf", "-").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func TestPicture(t *testing.T) {
 	died := 0
 	p := NewPicture(settings(t, &died), "VP8")
 	defer p.Close()
-	frames := ivf(t)
+	frames := ivf(t, "320x180")
 	tick := func(i int) int64 { return 900_000 + int64(i)*3600 + int64(i%3) }
 	var out []Unit
 	fetch := func() { p.Fetch(func(u Unit) { out = append(out, u) }) }
@@ -85,6 +85,21 @@ func TestPicture(t *testing.T) {
 	until(t, "thirty more", func() bool { fetch(); return len(out) == 60 })
 	if out[30].Tick != tick(50) || !out[30].Key {
 		t.Errorf("it goes on with %+v", out[30])
+	}
+}
+
+// TestPictureOfOddSize: the smallest layer of a browser may be 239 by 135.
+func TestPictureOfOddSize(t *testing.T) {
+	died := 0
+	p := NewPicture(settings(t, &died), "VP8")
+	defer p.Close()
+	var out []Unit
+	for i, f := range ivf(t, "239x135")[:30] {
+		p.Push(time.Now(), int64(i)*3600, i == 0, f, 239, 135)
+	}
+	until(t, "all pictures", func() bool { p.Fetch(func(u Unit) { out = append(out, u) }); return len(out) == 30 || died > 0 })
+	if died > 0 {
+		t.Error("the encoder refused the size")
 	}
 }
 

@@ -76,7 +76,7 @@ func (p *Picture) Push(now time.Time, tick int64, key bool, frame []byte, width,
 func (p *Picture) begin(now time.Time, tick int64, width, height int) bool {
 	e := &pictures{base: tick, ready: make(chan Unit, outQueue)}
 	args := append(common(), "-analyzeduration", "0", "-threads", "1", "-f", "ivf", "-i", "pipe:0",
-		"-an", "-fps_mode", "passthrough", "-enc_time_base", "-1", "-pix_fmt", "yuv420p", "-c:v", p.cfg.Encoder)
+		"-an", "-vf", evenSize, "-fps_mode", "passthrough", "-enc_time_base", "-1", "-pix_fmt", "yuv420p", "-c:v", p.cfg.Encoder)
 	args = append(args, encoderArgs(p.cfg.Encoder)...)
 	args = append(args, "-bf", "0", "-g", "9999", "-sc_threshold", "0", "-force_key_frames", "source", "-b:v", strconv.Itoa(bitrate(width, height)),
 		"-maxrate", strconv.Itoa(bitrate(width, height)*3/2), "-bufsize", strconv.Itoa(bitrate(width, height)*2),
@@ -93,6 +93,10 @@ func (p *Picture) begin(now time.Time, tick int64, width, height int) bool {
 	header = append(header, make([]byte, 8)...)
 	return p.child.feed(header)
 }
+
+// evenSize leaves out the last line or column of a picture of odd size, as a
+// browser's scaled layer may be: 4:2:0 in H.264 is encoded in even sizes only.
+const evenSize = "crop=floor(iw/2)*2:floor(ih/2)*2:0:0"
 
 // encoderArgs make an encoder give each picture as soon as it can.
 func encoderArgs(encoder string) []string {
