@@ -132,6 +132,24 @@ func (s *studio) noticed() bool {
 	return s.reads > 2
 }
 
+// pass lets time go by, half a second after the other, and returns what it is then.
+func (s *studio) pass(t testing.TB, d time.Duration) time.Duration {
+	t.Helper()
+	const step = 500 * time.Millisecond
+	for ; ; d -= step {
+		s.mu.Lock()
+		now := s.now
+		if d > 0 {
+			s.now, s.reads = now+step, 0
+		}
+		s.mu.Unlock()
+		if d <= 0 {
+			return now
+		}
+		eventually(t, "that time has passed", s.noticed)
+	}
+}
+
 // at is when a frame is captured. A clock with skew runs faster than it says.
 func (s *source) at(frame int) time.Duration {
 	seconds := float64(frame) * float64(s.ticks) / float64(s.track.ClockRate)

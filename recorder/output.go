@@ -268,8 +268,8 @@ func (o *output) overdue(tick int64) bool {
 	switch age := tick - begun; {
 	case o.id != soundID:
 		return age >= o.ticks(longestSegment)
-	case o.show.hasVideo():
-		return age >= o.ticks(2*cfg.Segment-cfg.Part)
+	case o.show.hasVideo(): // within the target duration, which is rounded up
+		return age >= o.ticks(cfg.Segment+min(cfg.Segment/2, time.Second))
 	default:
 		return age >= o.ticks(cfg.Segment)
 	}

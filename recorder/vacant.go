@@ -86,9 +86,11 @@ func (s *show) pause(now time.Time) {
 // gaps fills the time up to a tick, cut where the others are.
 func (o *output) gaps(until int64) {
 	for len(o.cuts) > 0 && o.cuts[0] <= until {
-		o.packer.Idle(o.cuts[0])
-		o.packer.Cut(o.cuts[0])
+		at := o.cuts[0]
 		o.cuts = o.cuts[1:]
+		o.packer.Idle(at)
+		o.packer.Cut(at)
+		o.show.coder.cut(o, at)
 	}
 	if until-o.packer.End() >= o.ticks(o.show.recorder.cfg.Part) {
 		o.packer.Idle(until)

@@ -104,14 +104,12 @@ func (p *Packer) Push(at int64, s fmp4.Sample, cut bool) bool {
 		return false
 	}
 	p.complete(at)
+	p.bridge(at, cut)
 	if cut || p.segment == nil {
 		p.closeSegment(at)
 		p.open(at)
 	} else if s.Key && len(p.part) > 0 && !p.part[len(p.part)-1].Key {
 		p.closePart(at)
-	}
-	if len(p.part) == 0 {
-		p.from = at
 	}
 	p.held = &sample{at, s}
 	return true
@@ -121,20 +119,17 @@ func (p *Packer) Push(at int64, s fmp4.Sample, cut bool) bool {
 // tick, and closes the part when it is long enough.
 func (p *Packer) complete(at int64) {
 	if p.held == nil {
-		if p.segment != nil && p.end < at {
-			p.gap(at)
-		}
 		return
 	}
 	h := *p.held
 	if at-h.at > p.longest {
 		p.stretch()
-		p.gap(at)
 		return
 	}
 	p.held, p.usual = nil, at-h.at
-	if at-p.from > p.longest && len(p.part) > 0 {
+	if at-p.from > p.longest {
 		p.closePart(h.at)
+		p.gap(h.at)
 	}
 	p.add(h, at)
 	if at+p.usual/2-p.from > p.nominal {
@@ -142,11 +137,26 @@ func (p *Packer) complete(at int64) {
 	}
 }
 
+// bridge fills the time from the last part to a tick at which media goes on. What is
+// too short for a part of its own, within a segment, begins the next one.
+func (p *Packer) bridge(at int64, cut bool) {
+	if p.segment == nil || len(p.part) > 0 || p.end >= at {
+		return
+	}
+	if !cut {
+		if left := (at - p.end) % p.nominal; left < p.longest*shortestPart/100 {
+			at -= left
+		}
+	}
+	p.gap(at)
+}
+
+// shortestPart is what a part within a segment lasts at least, in percent of the
+// longest (draft-pantos-hls-rfc8216bis section 4.4.4.9).
+const shortestPart = 85
+
 // add puts a sample that ends at a tick into the open part.
 func (p *Packer) add(s sample, end int64) {
-	if len(p.part) == 0 {
-		p.from = s.at
-	}
 	s.Ticks = uint32(end - s.at)
 	p.part = append(p.part, s)
 }
@@ -156,9 +166,6 @@ func (p *Packer) add(s sample, end int64) {
 func (p *Packer) stretch() {
 	h := *p.held
 	p.held = nil
-	if len(p.part) == 0 {
-		p.from = h.at
-	}
 	end := max(p.from+p.nominal, h.at+min(p.usual, p.nominal))
 	if end-p.from > p.longest {
 		p.closePart(h.at)
@@ -190,9 +197,11 @@ func (p *Packer) Cut(at int64) {
 	if keep > 0 {
 		p.closePart(start)
 	}
-	if p.held == nil && len(rest) == 0 && start < at {
-		p.gap(at)
-		start = at
+	if p.held == nil && len(rest) == 0 {
+		start = max(start, at)
+	}
+	if len(p.part) == 0 {
+		p.gap(start)
 	}
 	p.closeSegment(start)
 	p.open(start)
@@ -261,7 +270,7 @@ func (p *Packer) closePart(at int64) {
 		samples[i] = s.Sample
 	}
 	p.fragments++
-	data := fmp4.Fragment(p.track, p.fragments, uint64(max(0, p.from)), samples)
+	data := fmp4.Fragment(p.track, p.fragments, uint64(max(0, p.part[0].at)), samples)
 	p.addPart(sluice.Part{Duration: p.duration(at - p.from), Independent: samples[0].Key}, data)
 	p.media = true
 	p.part, p.end, p.from = p.part[:0], at, at
