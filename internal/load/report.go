@@ -74,6 +74,7 @@ type SearchReport struct {
 type StepReport struct {
 	Viewers      int     `json:"viewers"`
 	FrameLatency Spread  `json:"frameLatencyMs"`
+	ForwardDelay Spread  `json:"forwardDelayMs"`
 	Lost         float64 `json:"lostPercent"` // packets, or frames where more of them are missing
 	ServerCPU    float64 `json:"serverCpuPercent,omitempty"`
 	PerGigabit   float64 `json:"cpuSecondsGbit,omitempty"`

@@ -54,7 +54,7 @@ func (r *run) step(ctx context.Context) (StepReport, *sample, error) {
 	}
 	t := traffic(from, to, len(r.publishers))
 	step := StepReport{
-		FrameLatency: to.frames.spread(), Lost: max(t.Lost, t.MissingFrames),
+		FrameLatency: to.frames.spread(), ForwardDelay: to.forward.spread(), Lost: max(t.Lost, t.MissingFrames),
 		ClientCPU: percent((to.clientCPU - from.clientCPU).Seconds(), to.at.Sub(from.at).Seconds()),
 	}
 	if r.server != nil {

@@ -36,7 +36,7 @@ func TestMarkdown(t *testing.T) {
 		servers:  []server{{name: "one"}, {name: "other"}},
 		reports:  map[string]map[string][]*load.Report{},
 		searches: map[string]*load.SearchReport{
-			"one":   {Viewers: 500, Steps: []load.StepReport{{Viewers: 500}, {Viewers: 750, FrameLatency: load.Spread{P99: 120}}}},
+			"one":   {Viewers: 500, Steps: []load.StepReport{{Viewers: 250}, {Viewers: 500, ForwardDelay: load.Spread{P99: 21}}, {Viewers: 750, FrameLatency: load.Spread{P99: 120}}}},
 			"other": {},
 		},
 	}
@@ -51,7 +51,8 @@ func TestMarkdown(t *testing.T) {
 		"| readers awake, a datagram at a time | 0.200 | 1.000 | 5.0 |",
 		"| resident memory for each viewer, kB | 300 | 300 | 1.0 |",
 		"| lost, % | 0.000 | 0.000 | - |",
-		"| one | 500 | 500: 0 ms, 0.00 %, 0 %, 0 %<br>750: 120 ms",
+		"| one | 500 | 250 | 250: 0 ms, 0 ms, 0.00 %, 0 %, 0 %<br>500: 0 ms, 21 ms",
+		"<br>750: 120 ms",
 	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in\n%s", want, text.String())
