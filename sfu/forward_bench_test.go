@@ -71,7 +71,7 @@ func benchmarkForward(b *testing.B, viewers int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/packets, "ns/packet/viewer")
 }
 
-func localUDP(b *testing.B) *net.UDPConn {
+func localUDP(b testing.TB) *net.UDPConn {
 	b.Helper()
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

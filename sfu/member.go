@@ -1,19 +1,47 @@
 package sfu
 
 import (
+	"math/rand/v2"
+
 	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/sfu/internal/prefetch"
 	"github.com/sluice-live/sluice/sfu/internal/thin"
 )
 
 func newMember(v *Viewer, w wire, want sluice.LayerChoice, now int64) *member {
-	m := &member{viewer: v, want: want}
+	m := &member{viewer: v, want: want, asking: now + rand.Int64N(consentInterval)}
 	if v.video != nil {
 		m.video = &outlet{track: v.video, wire: w, refilled: now, tokens: burstPackets * paceUnit}
 	}
 	if v.audio != nil {
 		m.audio = &outlet{track: v.audio, wire: w, refilled: now, tokens: burstPackets * paceUnit}
 	}
+	m.work(w)
 	return m
+}
+
+// workingSpans is how many values of a member are needed for each frame.
+const workingSpans = 7
+
+// work notes the memory that forwarding to the viewer needs.
+func (m *member) work(w wire) {
+	spans := append(m.working[:0], prefetch.Of(m.video), prefetch.Of(m.audio))
+	if m.video != nil {
+		spans = append(spans, prefetch.Of(m.video.track))
+	}
+	if direct, ok := w.(*directWire); ok {
+		spans = append(spans, prefetch.Of(direct), prefetch.Of(direct.to.Load()))
+		if s, ok := direct.sealer.(*gcmSealer); ok {
+			spans = append(spans, prefetch.Of(s), s.aead.Memory())
+		}
+	}
+}
+
+// fetch begins to bring that memory into the cache.
+func (m *member) fetch() {
+	for i := range m.working {
+		m.working[i].Fetch()
+	}
 }
 
 // received takes in what the viewer has reported of its reception.

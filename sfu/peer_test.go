@@ -300,7 +300,11 @@ func TestICERestartKeepsTheMedia(t *testing.T) {
 	})
 	c := watch(t, s)
 	c.more(t, 10)
+	terms := c.viewer.restarted.Load().terms.Load()
 	restart(t, c.pc, c.viewer.session)
+	if c.viewer.restarted.Load().terms.Load().username.String() == terms.username.String() {
+		t.Error("consent is asked for with the old credentials")
+	}
 	c.more(t, 50)
 	restart(t, cam.pc, cam.pub.session)
 	c.more(t, 50)

@@ -36,7 +36,7 @@ func newSealer(profile srtp.ProtectionProfile, key, salt []byte) (sealer, error)
 // and keeps no state for each stream, which costs half of what a srtp.Context
 // adds to the cipher.
 type gcmSealer struct {
-	aead  *gcm.Sealer
+	aead  gcm.Sealer
 	salt  [gcm.NonceBytes]byte
 	nonce [gcm.NonceBytes]byte // scratch
 }
@@ -58,9 +58,11 @@ func newGCMSealer(key, salt []byte) (*gcmSealer, error) {
 		return nil, err
 	}
 	copy(s.salt[:], sessionSalt)
-	if s.aead, err = gcm.New(session); err != nil {
+	aead, err := gcm.New(session)
+	if err != nil {
 		return nil, fmt.Errorf("SRTP cipher: %w", err)
 	}
+	s.aead = *aead
 	return s, nil
 }
 

@@ -45,6 +45,7 @@ type session struct {
 	offer    *offered
 	arrivals *keeping  // tells a publisher what has come; nil of viewers
 	keys     *dtlsKeys // nil when the shard cannot encrypt itself
+	consent  bool      // is asked for by the shard, not by Pion
 	answer   string    // of an offer that came
 	local    string    // offer of ours
 	role     role
@@ -60,8 +61,9 @@ type session struct {
 	channels    channels
 	data        *dataPath // of the data channels; nil: Pion's
 	association association
-	joined      func() // called once when connected; set before accept, may be nil
-	ended       func() // called once when Close begins; set before accept, may be nil
+	restarted   atomic.Pointer[consent] // renewed after an ICE restart; nil: none
+	joined      func()                  // called once when connected; set before accept, may be nil
+	ended       func()                  // called once when Close begins; set before accept, may be nil
 }
 
 // newSession makes the peer connection for an offer, with a place among the
@@ -108,12 +110,16 @@ func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*ses
 		}
 		keys.hook(&se)
 	}
+	asks := s.asksConsent(parsed, keys)
+	if asks {
+		se.SetICETimeouts(iceDisconnected, iceFailed, 0)
+	}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(se), webrtc.WithInterceptorRegistry(registry))
 	ses, err := s.begin(api, o, r)
 	if err != nil {
 		return nil, err
 	}
-	ses.offer, ses.keys, ses.arrivals = parsed, keys, arrivals
+	ses.offer, ses.keys, ses.arrivals, ses.consent = parsed, keys, arrivals, asks
 	if keys != nil && keys.data != nil {
 		ses.carryData(keys.data, ChannelOwner{Stream: o.Stream, Grant: o.Grant, Remote: o.Remote, Publisher: r == publishing})
 	}
@@ -306,6 +312,11 @@ func (ses *session) Restart(ctx context.Context, remote sluice.ICE) (sluice.ICE,
 	answer, err := ses.negotiate(ctx, offer)
 	if err != nil {
 		return sluice.ICE{}, err
+	}
+	if c := ses.restarted.Load(); c != nil {
+		if err := c.renew(); err != nil {
+			return sluice.ICE{}, err
+		}
 	}
 	return iceOf(answer)
 }

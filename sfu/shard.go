@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-live/sluice/sfu/internal/estimate"
 	"github.com/sluice-live/sluice/sfu/internal/extension"
 	"github.com/sluice-live/sluice/sfu/internal/flexfec"
+	"github.com/sluice-live/sluice/sfu/internal/prefetch"
 )
 
 const (
@@ -68,6 +69,7 @@ type member struct {
 	video, audio *outlet // nil when not negotiated
 	want         sluice.LayerChoice
 	reported     int64 // when the last sender report went out
+	asking       int64 // when it is asked for its consent next
 	joined       bool  // its first video packet has been sent
 	nacks, plis  uint64
 	resent       uint64
@@ -79,6 +81,7 @@ type member struct {
 	filler       filler
 	choice       choice.State
 	reason       string // why it has its layer
+	working      [workingSpans]prefetch.Span
 }
 
 func newShard(st *stream) *shard {
@@ -171,6 +174,8 @@ func (sh *shard) run() {
 		sh.waiting.Store(false)
 		if sh.forward(now) {
 			pace.Reset(paceInterval)
+		} else {
+			pace.Stop() // a part of a frame may have set it
 		}
 		sh.flush()
 		if due {
@@ -189,6 +194,8 @@ func (sh *shard) forward(now int64) (backlog bool) {
 	sh.first = (sh.first + 1) % n
 	for i := range n {
 		m := sh.members[(sh.first+i)%n]
+		sh.members[(sh.first+i+1)%n].fetch()
+		prefetch.Of(sh.members[(sh.first+i+2)%n]).Fetch()
 		if m.audio != nil && m.audio.forward(sh, now) {
 			backlog = true
 		}
@@ -199,6 +206,9 @@ func (sh *shard) forward(now int64) (backlog bool) {
 			backlog = true
 		}
 		m.fill(sh, now)
+		if m.video != nil {
+			m.ask(sh, now)
+		}
 		if !m.joined && m.viewer.carries == nil && m.video != nil && m.video.packets > 0 {
 			m.joined = true
 			sh.sfu.deps.JoinTime.Observe(time.Since(m.viewer.since).Seconds())

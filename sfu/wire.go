@@ -48,6 +48,7 @@ type directWire struct {
 	to       atomic.Pointer[netip.AddrPort]
 	estimate *estimate.Estimator // told of every packet; nil without transport-wide feedback
 	next     uint16              // transport-wide sequence number
+	consent  *consent            // asked for by the shard; nil: by Pion
 }
 
 // newWire chooses how a connected viewer is sent to.
@@ -70,6 +71,15 @@ func (v *Viewer) newWire() wire {
 	if err != nil {
 		v.log.Debug("send through Pion", "err", err)
 		return pionWire{}
+	}
+	if v.consent {
+		w.consent = &consent{transport: ice}
+		if err := w.consent.renew(); err != nil {
+			v.log.Debug("ask for consent", "err", err)
+			w.consent = nil
+		} else {
+			v.restarted.Store(w.consent)
+		}
 	}
 	v.log.Debug("send directly", "to", to)
 	w.to.CompareAndSwap(nil, &to) // unless it has changed already

@@ -20,6 +20,7 @@ type Config struct {
 	Duration   time.Duration
 	Codec      string // H264 or VP8
 	Bitrate    Bitrate
+	Equal      bool // keyframes are no larger than other frames
 	Feedback   Feedback
 	Reading    Reading
 	PID        int // of the server, for its CPU time and memory; 0: unknown

@@ -152,7 +152,7 @@ func (r *run) publish(ctx context.Context) error {
 		}
 		p := &publisher{peer: peer{side: side, reactor: r.reactors[0]}}
 		r.publishers = append(r.publishers, p)
-		if err := p.publish(ctx, r.cfg.Codec, r.cfg.Bitrate, rand.Uint32()); err != nil {
+		if err := p.publish(ctx, r.cfg, rand.Uint32()); err != nil {
 			return fmt.Errorf("publisher %d: %w", n+1, err)
 		}
 	}

@@ -54,15 +54,15 @@ type publisher struct {
 }
 
 // publish makes the publisher a session and starts sending.
-func (p *publisher) publish(ctx context.Context, codec string, bitrate Bitrate, ssrc uint32) error {
+func (p *publisher) publish(ctx context.Context, cfg Config, ssrc uint32) error {
 	p.media, p.stop, p.done = p, make(chan struct{}), make(chan struct{})
 	if err := p.open(); err != nil {
 		close(p.done)
 		return err
 	}
-	keys, err := p.connect(ctx, offer{codec: codec, publish: true, ssrc: ssrc}, func(*answer) {})
+	keys, err := p.connect(ctx, offer{codec: cfg.Codec, publish: true, ssrc: ssrc}, func(*answer) {})
 	if err == nil {
-		err = p.ready(keys, codec, bitrate, ssrc)
+		err = p.ready(keys, cfg, ssrc)
 	}
 	if err != nil {
 		close(p.done)
@@ -72,12 +72,13 @@ func (p *publisher) publish(ctx context.Context, codec string, bitrate Bitrate, 
 	return nil
 }
 
-func (p *publisher) ready(keys *srtp.Config, codec string, bitrate Bitrate, ssrc uint32) error {
-	pt, err := p.answer.publishedAs(codec)
+func (p *publisher) ready(keys *srtp.Config, cfg Config, ssrc uint32) error {
+	pt, err := p.answer.publishedAs(cfg.Codec)
 	if err != nil {
 		return err
 	}
-	p.source = newSource(codec, int(bitrate), ssrc, pt)
+	p.source = newSource(cfg.Codec, int(cfg.Bitrate), ssrc, pt)
+	p.source.equal = cfg.Equal
 	// Contexts are not safe for several goroutines; RTP and RTCP have keys of
 	// their own, so that two do no harm.
 	if p.rtpOut, err = srtp.CreateContext(keys.Keys.LocalMasterKey, keys.Keys.LocalMasterSalt, keys.Profile); err != nil {

@@ -26,6 +26,7 @@ const (
 // decoded.
 type source struct {
 	codec string
+	equal bool // keyframes are no larger than others
 	ssrc  uint32
 	pt    uint8
 
@@ -53,12 +54,15 @@ func (s *source) fill(from, to int) {
 // frameBytes is the size of the i-th frame of a GOP: cumulative rounding keeps
 // the sum exact.
 func (s *source) frameBytes(i int) int {
-	const weights = framesPerGOP - 1 + keyframeWeight
+	weight := keyframeWeight
+	if s.equal {
+		weight = 1
+	}
 	upTo := func(frames int) int {
 		if frames == 0 {
 			return 0
 		}
-		return s.bytesPerGOP * (frames - 1 + keyframeWeight) / weights
+		return s.bytesPerGOP * (frames - 1 + weight) / (framesPerGOP - 1 + weight)
 	}
 	return upTo(i+1) - upTo(i)
 }

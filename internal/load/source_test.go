@@ -35,10 +35,14 @@ func frames(t *testing.T, s *source, n int) [][]rtp.Packet {
 
 func TestSourceHasTheBitrate(t *testing.T) {
 	for _, codec := range []string{H264, VP8} {
-		for _, bitrate := range []int{300_000, 2_500_000, 8_000_000} {
+		for i, bitrate := range []int{300_000, 2_500_000, 8_000_000, 2_500_000} {
 			s := newSource(codec, bitrate, 1, 96)
+			s.equal = i == 3
 			total := 0
 			for _, frame := range frames(t, s, 2*framesPerGOP) {
+				if s.equal && len(frame) > 10 {
+					t.Fatalf("%s: a frame of %d packets where all are equal", codec, len(frame))
+				}
 				for _, p := range frame {
 					if p.MarshalSize() > packetBytes {
 						t.Fatalf("%s at %d: a packet of %d bytes", codec, bitrate, p.MarshalSize())

@@ -18,6 +18,9 @@ type row struct {
 	of     func(*load.Report) float64
 }
 
+// latencyRows is how many of the rows tell of delays, at the beginning.
+const latencyRows = 4
+
 func rows() []row {
 	return []row{
 		{"forward delay p50, ms", "%.2f", func(r *load.Report) float64 { return r.ForwardDelay.P50 }},
@@ -50,6 +53,11 @@ func (b *bencher) write(w io.Writer) error {
 	b.header(&t, "other, "+modes()[0].name)
 	for _, r := range rows() {
 		b.line(&t, r, b.reports[modes()[0].name])
+	}
+	t.WriteString("\n")
+	b.header(&t, equalFrames)
+	for _, r := range rows()[:latencyRows] {
+		b.line(&t, r, b.reports[equalFrames])
 	}
 	if len(b.searches) > 0 {
 		b.writeSearches(&t)

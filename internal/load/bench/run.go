@@ -18,12 +18,16 @@ type mode struct {
 	args []string
 }
 
+// equalFrames is the mode that shows what a frame of common size takes.
+const equalFrames = "readers awake, keyframes no larger than other frames"
+
 // modes of the runs with a fixed number of viewers. The first is the one that
 // everything but CPU time is taken from.
 func modes() []mode {
 	return []mode{
 		{"readers awake, a datagram at a time", []string{"--no-gro"}},
 		{"the same, with transport-cc feedback", []string{"--no-gro", "--twcc"}},
+		{equalFrames, []string{"--no-gro", "--equal"}},
 		{"few wake-ups, runs kept whole, as behind a network card that cuts them", []string{"--coalesce=1ms"}},
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"fmt"
+
+	"github.com/sluice-live/sluice/sfu/internal/prefetch"
 )
 
 const (
@@ -36,6 +38,9 @@ func New(key []byte) (*Sealer, error) {
 	}
 	return s, nil
 }
+
+// Memory is what Seal reads of the key.
+func (s *Sealer) Memory() prefetch.Span { return prefetch.Of(s.vector) }
 
 // Seal appends plaintext, encrypted, and the tag over it and the additional data
 // to dst, as cipher.AEAD does. dst must have room for both and may not overlap
