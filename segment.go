@@ -40,7 +40,7 @@ type Rendition struct {
 
 // Segment is a piece of a rendition, about two seconds long. It begins with a
 // keyframe where the rendition is video. While it grows, only Sequence, Init,
-// Start and Discontinuity are known, and they do not change.
+// Start, Discontinuity and Breaks are known, and they do not change.
 type Segment struct {
 	Sequence      uint64        `json:"seq"`   // media sequence number: rises by one, is never used twice
 	Init          int           `json:"init"`  // version of the init section that it needs
@@ -49,6 +49,7 @@ type Segment struct {
 	Size          int64         `json:"size"` // bytes
 	Parts         []Part        `json:"parts"`
 	Discontinuity bool          `json:"discontinuity,omitempty"` // timestamps, codec or content break before it
+	Breaks        uint64        `json:"breaks,omitempty"`        // its discontinuity sequence number (RFC 8216bis section 6.2.2), the same in all renditions
 	Gap           bool          `json:"gap,omitempty"`           // there is no media: a GAP in the playlist
 	Repaired      bool          `json:"repaired,omitempty"`      // what a crash has left of it: less than players may have seen
 	Key           ByteRange     `json:"key,omitzero"`            // of a video: the fragment that holds its first keyframe

@@ -211,7 +211,7 @@ func (f *feed) partOf(rendition string, d time.Duration, data []byte) {
 		Bytes: sluice.ByteRange{Offset: int64(len(ft.data)), Length: int64(len(data))},
 	}
 	f.h.Part(f.rec.ID, rendition, sluice.Segment{
-		Sequence: ft.next.Sequence, Init: ft.next.Init, Start: ft.next.Start, Discontinuity: ft.next.Discontinuity,
+		Sequence: ft.next.Sequence, Init: ft.next.Init, Start: ft.next.Start, Discontinuity: ft.next.Discontinuity, Breaks: ft.next.Breaks,
 	}, p, data)
 	ft.next.Parts = append(ft.next.Parts, p)
 	ft.next.Duration += d
@@ -226,7 +226,7 @@ func (f *feed) finish(rendition string) {
 		ft.next.Key = ft.next.Parts[0].Bytes
 	}
 	f.put(rendition, ft.next, ft.data)
-	*ft = feedTrack{next: sluice.Segment{Sequence: ft.next.Sequence + 1, Init: ft.next.Init, Start: ft.next.Start.Add(ft.next.Duration)}}
+	*ft = feedTrack{next: sluice.Segment{Sequence: ft.next.Sequence + 1, Init: ft.next.Init, Breaks: ft.next.Breaks, Start: ft.next.Start.Add(ft.next.Duration)}}
 }
 
 func (f *feed) put(rendition string, seg sluice.Segment, data []byte) {

@@ -129,3 +129,42 @@ func TestS71ReportsNameWhatCanBeFetched(t *testing.T) {
 		f.get(audio+attribute(parts[len(parts)-1], "URI"), http.StatusOK)
 	}
 }
+
+// A rendition that begins late, or of which earlier segments have been taken away,
+// has the discontinuity sequence that its first segment says.
+func TestS03S12DiscontinuitySequenceOfTheFirstSegment(t *testing.T) {
+	f := newFeed(t, Config{Window: 30 * time.Second})
+	for id, discontinuity := range map[string]bool{"v0": true, "opus": false} {
+		f.tracks[id].next.Breaks, f.tracks[id].next.Discontinuity = 7, discontinuity
+	}
+	listed := func(when string) {
+		t.Helper()
+		for path, want := range map[string]int{live: 6, audio + "index.m3u8": 7} {
+			p := f.get(path, http.StatusOK)
+			if got := number(t, p, "#EXT-X-DISCONTINUITY-SEQUENCE"); got != want {
+				t.Errorf("%s %s: %d, want %d", when, path, got, want)
+			}
+			if got := len(tags(p, "#EXT-X-DISCONTINUITY")); got != 7-want {
+				t.Errorf("%s %s: %d discontinuities", when, path, got)
+			}
+		}
+	}
+	f.part("v0")
+	f.part("opus")
+	listed("with a part")
+	f.segment(1)
+	listed("with a segment")
+	f.h.Close()
+	f.start()
+	f.begin("rec1")
+	listed("after a restart")
+	for id := range f.tracks {
+		f.tracks[id].next.Breaks = 8
+	}
+	f.segment(30)
+	for _, path := range []string{live, audio + "index.m3u8"} {
+		if got := number(t, f.get(path, http.StatusOK), "#EXT-X-DISCONTINUITY-SEQUENCE"); got != 8 {
+			t.Errorf("when all have left, %s: %d", path, got)
+		}
+	}
+}

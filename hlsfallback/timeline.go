@@ -45,6 +45,9 @@ func (tl *timeline) enter(seg sluice.Segment, fragments int) {
 			previous = nil
 		}
 	}
+	if previous == nil {
+		tl.broken(seg)
+	}
 	e := entry{seg: seg, from: tl.cut + len(tl.lines), fragments: fragments, mapped: previous != nil && (seg.Init != previous.Init || seg.Discontinuity)}
 	tl.lines = appendTags(tl.lines, seg, e.mapped)
 	e.mid = tl.cut + len(tl.lines)
@@ -52,6 +55,15 @@ func (tl *timeline) enter(seg sluice.Segment, fragments int) {
 	e.end = tl.cut + len(tl.lines)
 	tl.entries = append(tl.entries, e)
 	tl.duration += seg.Duration
+}
+
+// broken counts the discontinuities before the first listed segment, as it says.
+func (tl *timeline) broken(first sluice.Segment) {
+	before := first.Breaks
+	if first.Discontinuity && before > 0 {
+		before--
+	}
+	tl.breaks = max(tl.breaks, before)
 }
 
 func (tl *timeline) discontinuities() (n uint64) {

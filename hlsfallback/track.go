@@ -95,6 +95,9 @@ func (t *track) addPart(seg sluice.Segment, p sluice.Part, data []byte) {
 	defer t.mu.Unlock()
 	if t.growing == nil || t.growing.seg.Sequence != seg.Sequence {
 		t.growing = &nearSegment{seg: seg}
+		if len(t.entries) == 0 {
+			t.broken(seg)
+		}
 	}
 	g := t.growing
 	if !slices.ContainsFunc(g.parts, func(p *part) bool { return p.payload != nil }) {

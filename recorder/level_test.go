@@ -48,6 +48,9 @@ func TestRestartBeforeTranscoded(t *testing.T) {
 				continue
 			}
 			for i, s := range got {
+				if s.Breaks != uint64(i+1) {
+					t.Errorf("%s: discontinuity %d has the number %d", id, i+1, s.Breaks)
+				}
 				if off := s.Start.Sub(want[i].Start).Abs(); off > cfg.Part {
 					t.Errorf("%s: discontinuity %d is %v from that of video", id, i, off)
 				}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/recorder/internal/archive"
 	"github.com/sluice-live/sluice/recorder/internal/fmp4"
 	"github.com/sluice-live/sluice/recorder/internal/frame"
 	"github.com/sluice-live/sluice/recorder/internal/pack"
@@ -120,16 +121,19 @@ func (o *output) resume() {
 	c.mu.Lock()
 	before := c.segments[o.id]
 	c.mu.Unlock()
-	next := uint64(0)
+	next, breaks := uint64(0), uint64(0)
 	if n := len(before); n > 0 {
 		next, o.init, o.skip = before[n-1].Sequence+1, before[n-1].Init, o.show.skip
+		breaks = archive.Breaks(before)
+	} else {
+		breaks = o.show.breaks()
 	}
 	track := uint32(fmp4.AudioTrack)
 	if o.video {
 		track = fmp4.VideoTrack
 	}
 	o.packer = pack.New(pack.Config{
-		Track: track, Timescale: o.scale, Part: o.show.recorder.cfg.Part, Origin: o.show.origin(), Next: next,
+		Track: track, Timescale: o.scale, Part: o.show.recorder.cfg.Part, Origin: o.show.origin(), Next: next, Breaks: breaks,
 	}, o)
 	if next > 0 {
 		o.packer.Break()

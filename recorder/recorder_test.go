@@ -260,7 +260,8 @@ func TestPublisherReturns(t *testing.T) {
 }
 
 // TestFewerLayers: a publisher comes back without a layer, whose rendition goes on
-// as gaps beside the others, and later with it.
+// as gaps beside the others, and later with it and a new one, whose discontinuity
+// sequence is that of the others.
 func TestFewerLayers(t *testing.T) {
 	t.Parallel()
 	first := []*source{film(t, 1, "f", "H264", 640, true), film(t, 2, "q", "H264", 320, true), tone(3)}
@@ -290,15 +291,21 @@ func TestFewerLayers(t *testing.T) {
 	}
 	eventually(t, "four gaps", func() bool { return gaps() >= 4 })
 	full := len(durable(t, r, "vf"))
-	again(20, first...)
+	again(20, append(first, film(t, 4, "h", "H264", 160, true))...)
 	eventually(t, "three whole segments", func() bool { return len(durable(t, r, "vf")) >= full+4 })
 	stop()
+	if late := durable(t, r, "vh"); len(late) == 0 || late[0].Breaks != 2 || late[0].Discontinuity {
+		t.Errorf("the new layer begins with %+v", late)
+	}
 	for _, id := range []string{"vf", "vq", "opus"} {
 		decodes(t, r, id)
 		breaks := 0
 		for _, s := range durable(t, r, id) {
 			if s.Discontinuity {
 				breaks++
+			}
+			if s.Breaks != uint64(breaks) {
+				t.Errorf("%s: segment %d has the discontinuity sequence number %d after %d discontinuities", id, s.Sequence, s.Breaks, breaks)
 			}
 			if s.Duration <= 0 || s.Duration > 5*time.Second {
 				t.Errorf("%s: segment %d lasts %v", id, s.Sequence, s.Duration)

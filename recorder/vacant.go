@@ -3,6 +3,8 @@ package recorder
 import (
 	"slices"
 	"time"
+
+	"github.com/sluice-live/sluice/recorder/internal/archive"
 )
 
 // A rendition that nobody feeds, since its publisher came back with fewer layers,
@@ -108,4 +110,24 @@ func (s *show) leaveVacant() {
 			o.flush()
 		}
 	}
+}
+
+// breaks is how many discontinuities there are before what a rendition brings that
+// begins now: as many as before what comes next of the others.
+func (s *show) breaks() (most uint64) {
+	running := map[string]bool{}
+	for _, o := range s.outputs {
+		if o.packer != nil {
+			running[o.id] = true
+			most = max(most, o.packer.Breaks())
+		}
+	}
+	s.record.mu.Lock()
+	defer s.record.mu.Unlock()
+	for id, before := range s.record.segments {
+		if len(before) > 0 && !running[id] { // it goes on with a discontinuity
+			most = max(most, archive.Breaks(before)+1)
+		}
+	}
+	return most
 }

@@ -300,16 +300,25 @@ func (f *follower) probe(ctx context.Context, p *Playlist) error {
 			f.fail(f.name, "6.2.5.2", "%s: status %d, want %d", query, answer.status, want)
 		}
 	}
+	answer, err := f.get(ctx, f.base)
+	if err != nil {
+		return err
+	}
+	whole, err := Parse(string(answer.body))
+	if err != nil {
+		return err
+	}
 	for _, report := range p.Reports {
-		if err := f.reported(ctx, report); err != nil {
+		if err := f.reported(ctx, whole, report); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// reported checks that another rendition is as far as a report says.
-func (f *follower) reported(ctx context.Context, report Report) error {
+// reported checks that another rendition is as far as a report says, and goes with
+// this one.
+func (f *follower) reported(ctx context.Context, whole *Playlist, report Report) error {
 	at, err := f.base.Parse(report.URI)
 	if err != nil {
 		f.fail(f.name, "4.4.5.4", "the address %q is malformed", report.URI)
@@ -327,6 +336,9 @@ func (f *follower) reported(ctx context.Context, report Report) error {
 	last, part, ok := other.Last()
 	if !ok || last < report.Last || last == report.Last && part >= 0 && part < report.Part {
 		f.fail(f.name, "4.4.5.4", "the report says %d.%d, the rendition has %d.%d", report.Last, report.Part, last, part)
+	}
+	if detail := differ(whole, other); detail != "" {
+		f.fail(f.name, "6.2.4", "%s: %s", report.URI, detail)
 	}
 	return nil
 }

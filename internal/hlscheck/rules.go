@@ -279,3 +279,30 @@ func (h *History) positions(p *Playlist, at time.Time) {
 		h.fail("6.2.2", "segments have left, and only %v are listed", total)
 	}
 }
+
+// differ finds segments of the same time in two playlists, of which nothing is
+// skipped, that have different discontinuity sequence numbers (section 6.2.4).
+func differ(a, b *Playlist) string {
+	const inside = 200 * time.Millisecond // cuts of renditions are not the same to the millisecond
+	numbered := func(p *Playlist, take func(s Segment, number uint64)) {
+		number := p.Discontinuity
+		for _, s := range p.Segments {
+			if s.Discontinuity {
+				number++
+			}
+			if !s.Date.IsZero() {
+				take(s, number)
+			}
+		}
+	}
+	detail := ""
+	numbered(a, func(s Segment, n uint64) {
+		middle := s.Date.Add(s.Duration / 2)
+		numbered(b, func(other Segment, m uint64) {
+			if n != m && middle.Sub(other.Date) > inside && other.Date.Add(other.Duration).Sub(middle) > inside {
+				detail = fmt.Sprintf("segment %d has discontinuity sequence number %d, segment %d of the same time has %d", s.Sequence, n, other.Sequence, m)
+			}
+		})
+	})
+	return detail
+}

@@ -141,3 +141,24 @@ func FuzzParse(f *testing.F) {
 		m.part(Part{}, []byte(playlist))
 	})
 }
+
+// Segments of the same time have the same discontinuity sequence number, wherever
+// playlists begin.
+func TestRenditionsDiffer(t *testing.T) {
+	parsed := func(text string) *Playlist {
+		p, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	broken := strings.Replace(text(0, 3, 0), "#EXT-X-PROGRAM-DATE-TIME:2026-03-01T12:00:04", "#EXT-X-DISCONTINUITY\n#EXT-X-PROGRAM-DATE-TIME:2026-03-01T12:00:04", 1)
+	late := text(2, 3, 0)
+	if detail := differ(parsed(broken), parsed(late)); detail == "" {
+		t.Error("a rendition that begins late with 0 is found good")
+	}
+	late = strings.Replace(late, "DISCONTINUITY-SEQUENCE:0", "DISCONTINUITY-SEQUENCE:1", 1)
+	if detail := differ(parsed(broken), parsed(late)); detail != "" {
+		t.Error(detail)
+	}
+}

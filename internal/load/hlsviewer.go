@@ -17,8 +17,8 @@ import (
 )
 
 // view is one viewer: it plays the first variant and its audio, each by a
-// request for the hinted part, which is held until the part exists, and one for
-// the playlist, as a delta.
+// request for the hinted part and one for the playlist that lists it, as a delta;
+// both are held until the part exists.
 func (r *hlsRun) view(ctx context.Context) {
 	client, idle := r.client()
 	defer idle()
@@ -104,7 +104,11 @@ func (v *hlsViewer) rendition(ctx context.Context, at *url.URL) error {
 		case v.run.cfg.Segments:
 			err = v.segments(ctx, at, p)
 		default:
-			err = v.step(ctx, at, p, &next)
+			text, err = v.step(ctx, at, p, &next)
+			if err != nil {
+				return err
+			}
+			continue
 		}
 		if err != nil {
 			return err
@@ -116,24 +120,30 @@ func (v *hlsViewer) rendition(ctx context.Context, at *url.URL) error {
 	return nil
 }
 
-// step waits for the hinted part, and makes next ask for what comes after it.
-func (v *hlsViewer) step(ctx context.Context, at *url.URL, p *hlscheck.Playlist, next *url.URL) error {
-	if len(p.Hints) > 0 {
-		hint, err := at.Parse(p.Hints[0])
-		if err != nil {
-			return err
-		}
-		if err := v.part(ctx, hint); err != nil {
-			return err
-		}
-	}
+// step asks for the hinted part and for the playlist that lists it, both at once
+// as players do, and returns the playlist when it has both.
+func (v *hlsViewer) step(ctx context.Context, at *url.URL, p *hlscheck.Playlist, next *url.URL) (string, error) {
 	msn, part := p.Next()
 	query := "_HLS_msn=" + strconv.FormatUint(msn, 10) + "&_HLS_part=" + strconv.Itoa(part)
 	if next.RawQuery != "" {
 		query += "&" + next.RawQuery
 	}
 	next.RawQuery = query
-	return nil
+	hinted := make(chan error, 1)
+	if len(p.Hints) > 0 {
+		hint, err := at.Parse(p.Hints[0])
+		if err != nil {
+			return "", err
+		}
+		go func() { hinted <- v.part(ctx, hint) }()
+	} else {
+		hinted <- nil
+	}
+	text, err := v.text(ctx, next)
+	if partErr := <-hinted; partErr != nil {
+		return "", partErr
+	}
+	return text, err
 }
 
 // segmentTurn is how long a viewer asks for the same segment over and over.

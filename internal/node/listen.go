@@ -32,21 +32,25 @@ func newServer(addr string, handler http.Handler, files TLSConfig, log *slog.Log
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+	var secure *tls.Config
 	if files.Cert != "" {
 		certificate, err := tls.LoadX509KeyPair(files.Cert, files.Key)
 		if err != nil {
 			return nil, fmt.Errorf("http.tls: %w", err)
 		}
 		s.scheme = "https"
-		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+		secure = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+		s.http.Protocols = new(http.Protocols)
+		s.http.Protocols.SetHTTP1(true)
+		s.http.Protocols.SetUnencryptedHTTP2(true) // as secureListener gives it
 	}
 	var lc net.ListenConfig
 	listener, err := lc.Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	if files.Cert != "" {
-		listener = newRecordListener(listener)
+	if secure != nil {
+		listener = newSecureListener(listener, secure)
 	}
 	s.listener = listener
 	return s, nil
@@ -54,12 +58,7 @@ func newServer(addr string, handler http.Handler, files TLSConfig, log *slog.Log
 
 // serve accepts connections until the server is shut down.
 func (s *server) serve() error {
-	var err error
-	if s.http.TLSConfig != nil {
-		err = s.http.ServeTLS(s.listener, "", "")
-	} else {
-		err = s.http.Serve(s.listener)
-	}
+	err := s.http.Serve(s.listener)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}

@@ -1,10 +1,10 @@
 package node
 
 import (
-	"bytes"
-	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // countingListener counts the writes of its connections.
@@ -40,13 +41,14 @@ func (c countingConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// TestRecordsTogether sends bodies around the size of full records over HTTP/1.1
-// and HTTP/2: they come whole, in fewer writes than records.
-func TestRecordsTogether(t *testing.T) {
+// TestFlights sends bodies around the size of records and flights over HTTP/1.1 and
+// HTTP/2: they come whole, in fewer writes than records.
+func TestFlights(t *testing.T) {
 	t.Parallel()
+	var writes atomic.Int64
+	files, roots := testCertificate(t)
 	for _, h2 := range []bool{false, true} {
-		var writes atomic.Int64
-		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s, err := newServer("127.0.0.1:0", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			n, err := strconv.Atoi(r.URL.Path[1:])
 			if err != nil {
 				t.Error(err)
@@ -57,17 +59,18 @@ func TestRecordsTogether(t *testing.T) {
 			}
 			w.Header().Set("Content-Length", strconv.Itoa(n))
 			_, _ = w.Write(body)
-		}))
-		s.Listener = newRecordListener(countingListener{s.Listener, &writes})
-		s.EnableHTTP2 = h2
-		s.StartTLS()
+		}), files, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		secure := s.listener.(*secureListener)
+		secure.Listener = countingListener{secure.Listener, &writes}
+		served := make(chan error, 1)
+		go func() { served <- s.serve() }()
+		client, idle := testClient(roots, h2)
 		get := func(n int) {
 			t.Helper()
-			request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, s.URL+"/"+strconv.Itoa(n), http.NoBody)
-			if err != nil {
-				t.Fatal(err)
-			}
-			answer, err := s.Client().Do(request)
+			answer, err := client.Get(s.url() + "/" + strconv.Itoa(n))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,48 +86,102 @@ func TestRecordsTogether(t *testing.T) {
 			}
 		}
 		get(1 << 20) // records have their full size from here on
-		for _, n := range []int{0, 1, 16384 - 9, 16384, 16385, 2 * 16384, 4*16384 - 9, 100_000} {
+		for _, n := range []int{0, 1, 8192, 16384 - 9, 16384, 16385, flightSize - 100, flightSize, flightSize + 1, 3*flightSize + 5} {
 			get(n)
 		}
 		writes.Store(0)
 		get(1 << 20)
-		if got := writes.Load(); !h2 && got > 1<<20>>14/3+2 || got > 1<<20>>14+16 {
+		if got := writes.Load(); got > 1<<20>>14 {
 			t.Errorf("HTTP/2 %v: %d writes for %d full records", h2, got, 1<<20>>14)
 		}
-		s.Close()
+		idle()
+		if err := errors.Join(s.shutdown(t.Context()), <-served); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
-// TestFullRecordIsSent: a message that ends with a full record is sent without
-// another one.
-func TestFullRecordIsSent(t *testing.T) {
-	t.Parallel()
+// plainSide returns both ends of a TLS connection over a pipe, which holds nothing.
+func plainSide(t *testing.T) (*flightConn, *tls.Conn) {
+	t.Helper()
+	files, roots := testCertificate(t)
+	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	near, far := net.Pipe()
-	c := &recordConn{Conn: near, buffers: newRecordListener(nil).buffers}
-	record := append([]byte{applicationData, 3, 3, 0x40, 0x11}, bytes.Repeat([]byte{1}, 0x4011)...)
-	got := make(chan []byte, 1)
-	go func() {
-		b := make([]byte, len(record))
-		_, _ = io.ReadFull(far, b)
-		got <- b
-	}()
-	if n, err := c.Write(record); n != len(record) || err != nil {
+	below := &recordConn{Conn: near, pools: newFlightPools()}
+	server := tls.Server(below, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true})
+	client := tls.Client(far, &tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS13})
+	shaken := make(chan error, 1)
+	go func() { shaken <- server.Handshake() }()
+	if err := errors.Join(client.Handshake(), <-shaken); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = far.Close() })
+	return &flightConn{Conn: server, below: below, pools: below.pools}, client
+}
+
+// What was written before Close arrives.
+func TestFlightBeforeClose(t *testing.T) {
+	t.Parallel()
+	c, far := plainSide(t)
+	if n, err := c.Write([]byte("last words")); n != 10 || err != nil {
 		t.Fatal(n, err)
 	}
-	if !bytes.Equal(<-got, record) {
-		t.Error("the record has changed")
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
 	}
-	_ = far.Close()
-	_ = near.Close()
-	if _, err := c.Write([]byte{21}); err == nil {
-		t.Error("no error after the end")
+	if got, err := io.ReadAll(far); string(got) != "last words" || err != nil {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 
-// TestS80HTTP2OverTLS: with a certificate the node speaks HTTP/2 with those that
-// can, and HTTP/1.1 with the others.
-func TestS80HTTP2OverTLS(t *testing.T) {
+// A flight that nobody takes ends with its deadline, and the connection with it.
+func TestFlightDeadline(t *testing.T) {
 	t.Parallel()
+	c, far := plainSide(t)
+	if err := c.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := c.Write(make([]byte, 2*flightSize)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	}
+	_ = far.NetConn().Close()
+	_ = c.Close() // its farewell has nobody to go to
+	if c.below.held != nil || c.held != nil {
+		t.Error("a buffer is left behind")
+	}
+}
+
+// Who speaks HTTP to a port of HTTPS is told.
+func TestPlainRequestToTLS(t *testing.T) {
+	t.Parallel()
+	files, _ := testCertificate(t)
+	s, err := newServer("127.0.0.1:0", http.NotFoundHandler(), files, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.serve() }()
+	answer, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + s.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if answer.StatusCode != http.StatusBadRequest {
+		t.Errorf("status %d", answer.StatusCode)
+	}
+	if err := errors.Join(s.shutdown(t.Context()), <-served); err != nil {
+		t.Error(err)
+	}
+}
+
+// testCertificate writes a certificate and its key.
+func testCertificate(t *testing.T) (TLSConfig, *x509.CertPool) {
+	t.Helper()
 	model := httptest.NewTLSServer(http.NotFoundHandler())
 	defer model.Close()
 	pair := model.TLS.Certificates[0]
@@ -140,6 +197,24 @@ func TestS80HTTP2OverTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	roots := x509.NewCertPool()
+	roots.AddCert(model.Certificate())
+	return files, roots
+}
+
+// testClient speaks HTTP/2 or not. idle closes its connections.
+func testClient(roots *x509.CertPool, h2 bool) (client *http.Client, idle func()) {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "example.com"}, Protocols: new(http.Protocols)}
+	transport.Protocols.SetHTTP1(!h2)
+	transport.Protocols.SetHTTP2(h2)
+	return &http.Client{Transport: transport}, transport.CloseIdleConnections
+}
+
+// TestS80HTTP2OverTLS: with a certificate the node speaks HTTP/2 with those that
+// can, and HTTP/1.1 with the others.
+func TestS80HTTP2OverTLS(t *testing.T) {
+	t.Parallel()
+	files, roots := testCertificate(t)
 	s, err := newServer("127.0.0.1:0", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, r.Proto)
 	}), files, slog.New(slog.DiscardHandler))
@@ -149,19 +224,14 @@ func TestS80HTTP2OverTLS(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- s.serve() }()
 	for proto, newer := range map[string]bool{"HTTP/2.0": true, "HTTP/1.1": false} {
-		transport := model.Client().Transport.(*http.Transport).Clone()
-		transport.ForceAttemptHTTP2 = newer
-		if !newer {
-			transport.Protocols = new(http.Protocols)
-			transport.Protocols.SetHTTP1(true)
-		}
-		answer, err := (&http.Client{Transport: transport}).Get(s.url())
+		client, idle := testClient(roots, newer)
+		answer, err := client.Get(s.url())
 		if err != nil {
 			t.Fatal(err)
 		}
 		text, _ := io.ReadAll(answer.Body)
 		_ = answer.Body.Close()
-		transport.CloseIdleConnections()
+		idle()
 		if string(text) != proto {
 			t.Errorf("%s, want %s", text, proto)
 		}

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -140,6 +141,20 @@ func (a *Archive) index(rec, rendition string) ([]sluice.Segment, int64, error) 
 	}
 	segments, good := parseIndex(b)
 	return segments, good, nil
+}
+
+// lines returns how many lines of an index are about segments that are gone, and how
+// many bytes of it are good.
+func (a *Archive) lines(rec, rendition string) (gone int, good int64, err error) {
+	b, err := blob.ReadFile(a.Store, path.Join(rec, rendition, "index"), maxIndex)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, 0, nil
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	segments, good := parseIndex(b)
+	return bytes.Count(b[:good], []byte{'\n'}) - len(segments), good, nil
 }
 
 func segmentName(rec, rendition string, seq uint64) string {

@@ -28,9 +28,9 @@ func (m *Mirror) catchUp(ctx context.Context) error {
 		return ErrLaterTerm
 	default:
 		s.known, s.past, s.lines = true, view, view.lines
-		s.term.Before = view.Term.Before
+		s.term.Before, s.term.Log = view.Term.Before, view.Term.Log
 		if n := view.lines % chunkLines; n > 0 {
-			b, err := m.remote.Store.Get(ctx, chunkName(s.term.ID, s.term.Term, view.lines/chunkLines), maxChunk)
+			b, err := m.remote.Store.Get(ctx, chunkName(s.term.ID, s.term.Term, s.term.Log, view.lines/chunkLines), maxChunk)
 			if err != nil {
 				return err
 			}

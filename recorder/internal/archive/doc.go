@@ -15,6 +15,7 @@
 //	streams/{stream}/{recording}                       which recordings a stream has
 //	recordings/{recording}/terms/{term}                what it is, and how many lines of earlier terms count
 //	recordings/{recording}/log/{term}/{n}              256 index lines of all renditions; the last is written anew
+//	recordings/{recording}/log/{term}.{log}/{n}        the same without those of segments that are gone; the term says which counts
 //	recordings/{recording}/media/{rendition}/17.{term}.m4s, init-1.{term}.mp4
 //	recordings/{recording}/thumbnails/3.jpg
 //

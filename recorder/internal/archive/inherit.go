@@ -36,8 +36,14 @@ func (a *Archive) Inherit(t Term, view *View, at time.Time, segment time.Duratio
 	if least := end.Add(time.Duration(gaps) * shortestGap); until.Before(least) {
 		until = least
 	}
-	all, added, lacks := map[string][]sluice.Segment{}, []Outcome{}, lacking(view.Segments())
-	for id, list := range view.segments {
+	all, added, known := map[string][]sluice.Segment{}, []Outcome{}, view.Segments()
+	for _, r := range t.Renditions {
+		if _, ok := known[r.ID]; !ok {
+			known[r.ID] = nil // announced, and the store has nothing of it: players may have seen parts
+		}
+	}
+	lacks := lacking(known)
+	for id := range known {
 		var index []byte
 		write := func(e entry) error {
 			line, err := formatLine(e)
@@ -45,7 +51,7 @@ func (a *Archive) Inherit(t Term, view *View, at time.Time, segment time.Duratio
 			all[id] = append(all[id], *e.Segment)
 			return err
 		}
-		for _, k := range list {
+		for _, k := range view.segments[id] {
 			if err := write(entry{Segment: &k.Segment, CRC: k.crc}); err != nil {
 				return nil, nil, err
 			}
@@ -56,10 +62,10 @@ func (a *Archive) Inherit(t Term, view *View, at time.Time, segment time.Duratio
 			}
 			added = append(added, Outcome{Rendition: id, Segment: gap})
 		}
-		for n := range gaps {
+		for n := range gaps { // there are some only where a rendition has segments, and then all have
 			last := all[id][len(all[id])-1]
 			start := last.Start.Add(last.Duration)
-			gap := sluice.Segment{Sequence: last.Sequence + 1, Init: last.Init, Gap: true, Start: start, Duration: max(until.Sub(start)/time.Duration(gaps-n), shortestGap)}
+			gap := sluice.Segment{Sequence: last.Sequence + 1, Init: last.Init, Breaks: last.Breaks, Gap: true, Start: start, Duration: max(until.Sub(start)/time.Duration(gaps-n), shortestGap)}
 			if err := write(entry{Segment: &gap}); err != nil {
 				return nil, nil, err
 			}

@@ -32,6 +32,7 @@ func lacking(all map[string][]sluice.Segment) map[string][]sluice.Segment {
 	gaps := map[string][]sluice.Segment{}
 	for id, list := range all {
 		next, begin := sluice.Segment{Init: 1}, 0
+		breaks := Breaks(list)
 		if n := len(list); n > 0 {
 			last := list[n-1]
 			next = sluice.Segment{Sequence: last.Sequence + 1, Init: last.Init}
@@ -45,11 +46,27 @@ func lacking(all map[string][]sluice.Segment) map[string][]sluice.Segment {
 		}
 		for _, s := range lead[max(begin, len(lead)-maxHoles):] {
 			next.Gap, next.Start, next.Duration, next.Discontinuity = true, s.Start, s.Duration, s.Discontinuity
+			if s.Discontinuity {
+				breaks++
+			}
+			next.Breaks = max(breaks, s.Breaks)
 			gaps[id] = append(gaps[id], next)
 			next.Sequence++
 		}
 	}
 	return gaps
+}
+
+// Breaks is the discontinuity sequence number of the last of some segments.
+func Breaks(list []sluice.Segment) uint64 {
+	if len(list) == 0 {
+		return 0
+	}
+	known := list[len(list)-1].Breaks
+	if known > 0 {
+		return known
+	}
+	return uint64(len(breaksSince(list, time.Time{}))) // written before numbers were
 }
 
 // breaksSince returns the indexes of segments with a discontinuity that begin after

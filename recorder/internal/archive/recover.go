@@ -68,7 +68,7 @@ const shortestGap, longestGap = 100 * time.Millisecond, time.Second
 func (a *Archive) pass(rec, rendition string, last sluice.Segment, end time.Time) (sluice.Segment, error) {
 	start := last.Start.Add(last.Duration)
 	gap := sluice.Segment{
-		Sequence: last.Sequence + 1, Init: last.Init, Gap: true, Start: start,
+		Sequence: last.Sequence + 1, Init: last.Init, Breaks: last.Breaks, Gap: true, Start: start,
 		Duration: max(shortestGap, min(longestGap, end.Sub(start))),
 	}
 	return gap, a.follow(rec, rendition, []sluice.Segment{gap})
@@ -106,6 +106,10 @@ func (a *Archive) recoverRendition(m Meta, r sluice.Rendition, out *Recovered) e
 		}
 		if n := len(segments); n > 0 {
 			s.Segment.Discontinuity = breaks(segments[n-1], *s.Segment)
+			s.Segment.Breaks = Breaks(segments)
+			if s.Segment.Discontinuity {
+				s.Segment.Breaks++
+			}
 		}
 		if err := appendEntry(log, *s); err != nil {
 			return err

@@ -204,11 +204,11 @@ func (r *Remote) read(ctx context.Context, rec string, before *View) (*View, err
 		return nil, fmt.Errorf("recording %s: %w", rec, err)
 	}
 	view := &View{Term: t, segments: map[string][]kept{}}
-	if before != nil && before.Term.Term == t.Term {
+	if before != nil && before.Term.Term == t.Term && before.Term.Log == t.Log {
 		view.lines, view.segments = before.lines, maps.Clone(before.segments)
 	} else {
 		for _, w := range t.Before {
-			n, err := r.readLog(ctx, view, rec, w.Term, 0, w.Lines)
+			n, err := r.readLog(ctx, view, w, 0)
 			if err == nil && n < w.Lines {
 				err = fmt.Errorf("recording %s: of term %d there are %d lines instead of %d", rec, w.Term, n, w.Lines)
 			}
@@ -217,16 +217,16 @@ func (r *Remote) read(ctx context.Context, rec string, before *View) (*View, err
 			}
 		}
 	}
-	view.lines, err = r.readLog(ctx, view, rec, t.Term, view.lines, math.MaxInt)
+	view.lines, err = r.readLog(ctx, view, Written{t.Term, t.Log, math.MaxInt}, view.lines)
 	return view, err
 }
 
-// readLog reads the lines of a term behind the first so many, up to a number of
-// them, and returns how many there are in all.
-func (r *Remote) readLog(ctx context.Context, view *View, rec string, term uint64, from, most int) (int, error) {
+// readLog reads what counts of a log behind the first so many lines, and returns how
+// many there are in all.
+func (r *Remote) readLog(ctx context.Context, view *View, w Written, from int) (int, error) {
 	lines := from
-	for chunk := from / chunkLines; lines < most; chunk++ {
-		b, err := r.Store.Get(ctx, chunkName(rec, term, chunk), maxChunk)
+	for chunk := from / chunkLines; lines < w.Lines; chunk++ {
+		b, err := r.Store.Get(ctx, chunkName(view.Term.ID, w.Term, w.Log, chunk), maxChunk)
 		if errors.Is(err, fs.ErrNotExist) {
 			break
 		}
@@ -234,7 +234,7 @@ func (r *Remote) readLog(ctx context.Context, view *View, rec string, term uint6
 			return lines, err
 		}
 		first := chunk * chunkLines
-		n := view.add(b, term, lines-first, min(most-first, chunkLines))
+		n := view.add(b, w.Term, lines-first, min(w.Lines-first, chunkLines))
 		lines = max(lines, first+n)
 		if n < chunkLines {
 			break
@@ -286,8 +286,8 @@ func (r *Remote) Succeed(ctx context.Context, rec string, term uint64) (Term, *V
 	if term <= before.Term {
 		return Term{}, nil, ErrLaterTerm
 	}
-	t := Term{Meta: before.Meta, Before: append(slices.Clone(before.Before), Written{before.Term, view.lines})}
-	t.Term, t.Closed = term, false
+	t := Term{Meta: before.Meta, Before: append(slices.Clone(before.Before), Written{before.Term, before.Log, view.lines})}
+	t.Term, t.Log, t.Closed = term, 0, false
 	return t, view, r.putTerm(ctx, t)
 }
 

@@ -16,6 +16,7 @@ import (
 // ones counts, so what a node that was late writes afterwards is read by nobody.
 type Term struct {
 	Meta
+	Log    int       `json:"log,omitempty"`    // number of its log: it is written anew when it is long
 	Before []Written `json:"before,omitempty"` // earlier terms, in order
 	Bytes  int64     `json:"bytes,omitempty"`  // of an ended recording
 }
@@ -23,6 +24,7 @@ type Term struct {
 // Written is how many lines of a term count.
 type Written struct {
 	Term  uint64 `json:"term"`
+	Log   int    `json:"log,omitempty"`
 	Lines int    `json:"lines"`
 }
 
@@ -30,6 +32,7 @@ type Written struct {
 type logLine struct {
 	Rendition string `json:"rendition"`
 	entry
+	Term uint64 `json:"term,omitempty"` // that has the media, when it is an earlier one
 }
 
 const (
@@ -52,8 +55,19 @@ func termName(rec string, term uint64) string {
 	return path.Join(termFolder(rec), strconv.FormatUint(term, 10))
 }
 
-func chunkName(rec string, term uint64, n int) string {
-	return path.Join(sharedFolder(rec), "log", strconv.FormatUint(term, 10), strconv.Itoa(n))
+func logsFolder(rec string) string { return path.Join(sharedFolder(rec), "log") }
+
+// logName is the folder of a log: of a term, or of one of its later logs.
+func logName(term uint64, log int) string {
+	name := strconv.FormatUint(term, 10)
+	if log > 0 {
+		name += "." + strconv.Itoa(log)
+	}
+	return name
+}
+
+func chunkName(rec string, term uint64, log, n int) string {
+	return path.Join(logsFolder(rec), logName(term, log), strconv.Itoa(n))
 }
 
 func sharedSegment(rec, rendition string, seq, term uint64) string {
@@ -75,8 +89,8 @@ func parseTerm(b []byte, rec string) (Term, error) {
 	if !ok || t.ID != rec || t.Term == 0 || sluice.CheckStreamName(t.Stream) != nil {
 		return Term{}, errors.New("the record of a term is damaged")
 	}
-	for _, w := range t.Before {
-		if w.Lines < 0 || w.Term >= t.Term {
+	for _, w := range append(t.Before[:len(t.Before):len(t.Before)], Written{Log: t.Log}) {
+		if w.Lines < 0 || w.Log < 0 || w.Term >= t.Term {
 			return Term{}, errors.New("the record of a term is wrong")
 		}
 	}
@@ -155,6 +169,9 @@ func (v *View) add(b []byte, term uint64, skip, most int) (n int) {
 }
 
 func (v *View) take(l logLine, term uint64) {
+	if l.Term > 0 && l.Term < term {
+		term = l.Term
+	}
 	list := v.segments[l.Rendition]
 	if l.Segment == nil {
 		n := 0
@@ -171,7 +188,7 @@ func (v *View) take(l logLine, term uint64) {
 			return // known
 		}
 		for range holes {
-			last = sluice.Segment{Sequence: last.Sequence + 1, Init: last.Init, Gap: true, Start: last.Start.Add(last.Duration), Duration: shortestGap}
+			last = sluice.Segment{Sequence: last.Sequence + 1, Init: last.Init, Breaks: last.Breaks, Gap: true, Start: last.Start.Add(last.Duration), Duration: shortestGap}
 			list = append(list, kept{last, 0, term})
 		}
 	}

@@ -35,8 +35,8 @@ func logLines(t testing.TB, all ...logLine) []byte {
 // not count, and what is missing is a gap.
 func TestLog(t *testing.T) {
 	b := logLines(t,
-		logLine{"v", numbered(3)}, logLine{"a", numbered(0)}, logLine{"v", numbered(4)}, logLine{"v", numbered(4)},
-		logLine{"v", numbered(7)}, logLine{"v", entry{Removed: 4}})
+		logLine{Rendition: "v", entry: numbered(3)}, logLine{Rendition: "a", entry: numbered(0)}, logLine{Rendition: "v", entry: numbered(4)}, logLine{Rendition: "v", entry: numbered(4)},
+		logLine{Rendition: "v", entry: numbered(7)}, logLine{Rendition: "v", entry: entry{Removed: 4}})
 	v := &View{segments: map[string][]kept{}}
 	if n := v.add(append(b, "torn"...), 9, 0, chunkLines); n != 6 {
 		t.Errorf("%d lines", n)
@@ -62,11 +62,11 @@ func FuzzTerm(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(line, logLines(f, logLine{"v", numbered(1)}, logLine{"v", numbered(2)}))
-	f.Add(bytes.ToUpper(line), logLines(f, logLine{"../v", numbered(1)}))
+	f.Add(line, logLines(f, logLine{Rendition: "v", entry: numbered(1)}, logLine{Rendition: "v", entry: numbered(2)}))
+	f.Add(bytes.ToUpper(line), logLines(f, logLine{Rendition: "../v", entry: numbered(1)}))
 	far := numbered(2)
 	far.Segment.Sequence = 1 << 63
-	f.Add([]byte("00000000 {}\n"), logLines(f, logLine{"v", numbered(1)}, logLine{"v", far}, logLine{"v", entry{Removed: 1 << 63}}))
+	f.Add([]byte("00000000 {}\n"), logLines(f, logLine{Rendition: "v", entry: numbered(1)}, logLine{Rendition: "v", entry: far}, logLine{Rendition: "v", entry: entry{Removed: 1 << 63}}))
 	f.Fuzz(func(t *testing.T, b, log []byte) {
 		if term, err := parseTerm(b, "rec"); err == nil && (term.ID != "rec" || term.Term == 0) {
 			t.Errorf("%+v", term)

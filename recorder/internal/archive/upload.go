@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"hash/crc32"
@@ -18,10 +17,10 @@ type mirrored struct {
 	known  bool // the store has the term
 	behind bool // what an earlier process has sent is not known yet
 	past   *View
-	lines  int    // of this term's log
-	chunk  []byte // the lines of its newest object
-	inits  map[string]bool
-	kept   map[string][]sluice.Segment // on the disk and in the store
+	logged
+	again int // how many lines the log may have before it is written anew
+	inits map[string]bool
+	kept  map[string][]sluice.Segment // on the disk and in the store
 }
 
 // send brings a batch into the store: what the log names is there before its line.
@@ -73,7 +72,10 @@ func (m *Mirror) send(ctx context.Context, batch []item, meta *Meta) error {
 		s.term = t
 	}
 	m.settle(batch)
-	return m.discard(ctx, batch)
+	if err := m.discard(ctx, batch); err != nil {
+		return err
+	}
+	return m.compact(ctx)
 }
 
 // upload sends the media of a batch, several at once. A segment that the disk does
@@ -123,7 +125,7 @@ func (m *Mirror) uploadSegment(ctx context.Context, i *item) error {
 
 // gapOf is a segment without its media.
 func gapOf(s sluice.Segment) sluice.Segment {
-	return sluice.Segment{Sequence: s.Sequence, Init: s.Init, Start: s.Start, Duration: s.Duration, Discontinuity: s.Discontinuity, Gap: true}
+	return sluice.Segment{Sequence: s.Sequence, Init: s.Init, Start: s.Start, Duration: s.Duration, Discontinuity: s.Discontinuity, Breaks: s.Breaks, Gap: true}
 }
 
 func (m *Mirror) uploadThumbnail(ctx context.Context, n uint64) error {
@@ -155,41 +157,6 @@ func (m *Mirror) uploadInits(ctx context.Context, batch []item) error {
 		}
 		m.state.inits[name] = true
 	}
-	return nil
-}
-
-// appendLog makes the lines of a batch durable.
-func (m *Mirror) appendLog(ctx context.Context, batch []item) error {
-	s := &m.state
-	lines, chunk := s.lines, bytes.Clone(s.chunk)
-	put := func(last int) error {
-		return m.remote.Store.Put(ctx, chunkName(s.term.ID, s.term.Term, last/chunkLines), chunk)
-	}
-	changed := false
-	for _, i := range batch {
-		if i.thumbnail {
-			continue
-		}
-		line, err := formatLine(logLine{i.rendition, i.entry})
-		if err != nil {
-			return err
-		}
-		chunk = append(chunk, line...)
-		lines++
-		changed = true
-		if lines%chunkLines == 0 {
-			if err := put(lines - 1); err != nil {
-				return err
-			}
-			chunk, changed = nil, false
-		}
-	}
-	if changed {
-		if err := put(lines - 1); err != nil {
-			return err
-		}
-	}
-	s.lines, s.chunk = lines, chunk
 	return nil
 }
 

@@ -89,7 +89,7 @@ func fill(log blob.Log, segments []sluice.Segment, before uint64, until time.Tim
 		length = whole / time.Duration(holes)
 	}
 	for range holes {
-		last = sluice.Segment{Sequence: last.Sequence + 1, Init: last.Init, Gap: true, Start: start, Duration: length}
+		last = sluice.Segment{Sequence: last.Sequence + 1, Init: last.Init, Breaks: last.Breaks, Gap: true, Start: start, Duration: length}
 		if err := appendEntry(log, entry{Segment: &last}); err != nil {
 			return segments, err
 		}

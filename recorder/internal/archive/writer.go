@@ -72,6 +72,7 @@ type open struct {
 	inits   map[int][]byte // sections that the store has not taken yet
 	marked  bool           // the file of used numbers is there
 	until   time.Time      // end of the newest finished segment
+	gone    int            // lines of the index about segments that have been removed
 }
 
 // queueLength bounds the jobs that wait.
@@ -269,7 +270,7 @@ func (w *Writer) finish(j job) {
 	}
 	if o.err != nil {
 		s = sluice.Segment{
-			Sequence: s.Sequence, Init: s.Init, Start: s.Start, Duration: s.Duration, Discontinuity: s.Discontinuity, Gap: true,
+			Sequence: s.Sequence, Init: s.Init, Start: s.Start, Duration: s.Duration, Discontinuity: s.Discontinuity, Breaks: s.Breaks, Gap: true,
 		}
 	}
 	o.until = s.Start.Add(s.Duration)
@@ -295,8 +296,9 @@ func (w *Writer) appendLine(rendition string, o *open, e entry) error {
 	}
 	name := path.Join(w.rec, rendition, "index")
 	if o.index == nil {
-		_, good, err := w.archive.index(w.rec, rendition)
+		lines, good, err := w.archive.lines(w.rec, rendition)
 		if err == nil {
+			o.gone = lines
 			o.index, err = w.archive.Store.Append(name, good)
 		}
 		if err != nil {
@@ -334,10 +336,38 @@ func (w *Writer) remove(rendition string, from, before uint64) error {
 		return err
 	}
 	var errs []error
+	w.open(rendition).gone += int(before - from)
 	for ; from < before; from++ {
 		errs = append(errs, w.archive.Store.Remove(segmentName(w.rec, rendition, from)))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, w.compact(rendition))...)
+}
+
+// longIndex is how many lines about segments that are gone an index has at least
+// before it is written anew.
+const longIndex = 4096
+
+// compact writes an index anew that is mostly about segments that are gone.
+func (w *Writer) compact(rendition string) error {
+	o := w.open(rendition)
+	if o.gone < longIndex || len(o.pending) > 0 || o.index == nil {
+		return nil
+	}
+	entries, err := w.archive.entries(w.rec, rendition)
+	if err != nil || o.gone < 2*len(entries) {
+		return err
+	}
+	var lines []byte
+	for _, e := range entries {
+		line, err := formatLine(e)
+		if err != nil {
+			return err
+		}
+		lines = append(lines, line...)
+	}
+	err = o.index.Close()
+	o.index, o.gone = nil, 0
+	return errors.Join(err, w.archive.Store.WriteFile(path.Join(w.rec, rendition, "index"), lines))
 }
 
 // SpaceGuard returns a Limits.Space that keeps reserve bytes of a store free. It

@@ -20,6 +20,7 @@ type Config struct {
 	Part      time.Duration // nominal length
 	Origin    time.Time     // capture time of tick 0
 	Next      uint64        // number of the first segment
+	Breaks    uint64        // discontinuities before it
 }
 
 // Packer is one rendition.
@@ -35,6 +36,7 @@ type Packer struct {
 	seq           uint64
 	init          int  // version of the init section for the next segment
 	discontinuity bool // before the next segment
+	breaks        uint64
 
 	segment *sluice.Segment // nil: none is open
 	begun   int64           // when it begins
@@ -54,7 +56,7 @@ type sample struct {
 
 // New returns a packer that has no segment open.
 func New(c Config, out Output) *Packer {
-	p := &Packer{out: out, scale: c.Timescale, track: c.Track, base: c.Origin, seq: c.Next, end: -1 << 62}
+	p := &Packer{out: out, scale: c.Timescale, track: c.Track, base: c.Origin, seq: c.Next, breaks: c.Breaks, end: -1 << 62}
 	p.nominal, p.longest = p.ticks(c.Part), p.ticks(sluice.LongestPart(c.Part))
 	return p
 }
@@ -96,6 +98,14 @@ func (p *Packer) Format(init int) { p.init = init }
 
 // Break puts a discontinuity before the next segment.
 func (p *Packer) Break() { p.discontinuity = true }
+
+// Breaks is how many discontinuities there are before what comes next.
+func (p *Packer) Breaks() uint64 {
+	if p.discontinuity {
+		return p.breaks + 1
+	}
+	return p.breaks
+}
 
 // Push adds the sample that begins at a tick, in a new segment when cut is set. A
 // sample that does not lie after the one before it is refused.
@@ -254,8 +264,9 @@ func (p *Packer) segmentEnd() int64 {
 }
 
 func (p *Packer) open(at int64) {
+	p.breaks = p.Breaks()
 	p.segment = &sluice.Segment{
-		Sequence: p.seq, Init: p.init, Start: p.Time(at), Discontinuity: p.discontinuity,
+		Sequence: p.seq, Init: p.init, Start: p.Time(at), Discontinuity: p.discontinuity, Breaks: p.breaks,
 	}
 	p.discontinuity, p.media, p.begun, p.from, p.end = false, false, at, at, at
 }
@@ -295,7 +306,7 @@ func (p *Packer) addPart(part sluice.Part, data []byte) {
 	}
 	s.Size += part.Bytes.Length
 	s.Parts = append(s.Parts, part)
-	p.out.Part(sluice.Segment{Sequence: s.Sequence, Init: s.Init, Start: s.Start, Discontinuity: s.Discontinuity}, part, data)
+	p.out.Part(sluice.Segment{Sequence: s.Sequence, Init: s.Init, Start: s.Start, Discontinuity: s.Discontinuity, Breaks: s.Breaks}, part, data)
 }
 
 // closeSegment ends the open segment at a tick.
@@ -307,7 +318,10 @@ func (p *Packer) closeSegment(at int64) {
 	p.closePart(at)
 	p.segment = nil
 	if len(s.Parts) == 0 { // its number is free still
-		p.discontinuity = p.discontinuity || s.Discontinuity
+		if s.Discontinuity {
+			p.discontinuity = true
+			p.breaks--
+		}
 		return
 	}
 	s.Duration, s.Gap = p.duration(at-p.begun), !p.media
