@@ -265,6 +265,7 @@ func TestPublisherReturns(t *testing.T) {
 func TestFewerLayers(t *testing.T) {
 	t.Parallel()
 	first := []*source{film(t, 1, "f", "H264", 640, true), film(t, 2, "q", "H264", 320, true), tone(3)}
+	added := film(t, 4, "h", "H264", 160, true)
 	media := newStudio(first...)
 	sink := &listener{}
 	r, stop := newRecorder(t, config(), media, memoryStore(), sink)
@@ -291,7 +292,7 @@ func TestFewerLayers(t *testing.T) {
 	}
 	eventually(t, "four gaps", func() bool { return gaps() >= 4 })
 	full := len(durable(t, r, "vf"))
-	again(20, append(first, film(t, 4, "h", "H264", 160, true))...)
+	again(20, first[0], first[1], first[2], added)
 	eventually(t, "three whole segments", func() bool { return len(durable(t, r, "vf")) >= full+4 })
 	stop()
 	if late := durable(t, r, "vh"); len(late) == 0 || late[0].Breaks != 2 || late[0].Discontinuity {
