@@ -59,7 +59,7 @@ func TestPicture(t *testing.T) {
 	p := NewPicture(settings(t, &died), "VP8")
 	defer p.Close()
 	frames := ivf(t, "320x180")
-	tick := func(i int) int64 { return 900_000 + int64(i)*3600 + int64(i%3) }
+	tick := func(i int) int64 { return 900_000 + int64(i)*3600 + int64(i*i%7)*400 + int64(i%3) } // as uneven as from a browser
 	var out []Unit
 	fetch := func() { p.Fetch(func(u Unit) { out = append(out, u) }) }
 	push := func(from, to int) {
@@ -74,6 +74,13 @@ func TestPicture(t *testing.T) {
 		if u.Tick != tick(i) || u.Key != (i%25 == 0) || u.Key && len(u.Sets) != 2 || len(u.Data) == 0 {
 			t.Fatalf("picture %d: tick %d, want %d; key %v; %d sets", i, u.Tick, tick(i), u.Key, len(u.Sets))
 		}
+	}
+	bits := 0
+	for _, u := range out {
+		bits += 8 * len(u.Data)
+	}
+	if want := bitrate(320, 180); bits < want*30/25/2 {
+		t.Errorf("%d bits for 30 pictures, want about %d", bits, want*30/25)
 	}
 	p.child.kill() // as by the kernel
 	push(30, 50)   // no keyframe among them

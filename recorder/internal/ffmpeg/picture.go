@@ -98,10 +98,12 @@ func (p *Picture) begin(now time.Time, tick int64, width, height int) bool {
 // browser's scaled layer may be: 4:2:0 in H.264 is encoded in even sizes only.
 const evenSize = "crop=floor(iw/2)*2:floor(ih/2)*2:0:0"
 
-// encoderArgs make an encoder give each picture as soon as it can.
+// encoderArgs make an encoder give each picture as soon as it can. Nobody knows the rate
+// of what browsers send: libx264, which would take the clock's and leave each picture a
+// few bits, is told a usual one.
 func encoderArgs(encoder string) []string {
 	if encoder == "libx264" {
-		return []string{"-preset", "superfast", "-tune", "zerolatency", "-profile:v", "main", "-threads", "2"}
+		return []string{"-preset", "superfast", "-tune", "zerolatency", "-profile:v", "main", "-threads", "2", "-x264-params", "fps=30"}
 	}
 	return []string{"-preset", "p2", "-tune", "ull", "-zerolatency", "1", "-forced-idr", "1"}
 }
