@@ -118,6 +118,7 @@ func TestBrowserFallsBack(t *testing.T) {
 		b.until("LL-HLS stands in", playsHLS+" && "+mode+" === 'fallback'")
 		b.until("it goes on", element+".video.currentTime > 0 && performance.now() - window.gaps.last < 300")
 		out := readGaps(b)
+		b.until("the page says that the stream is live", "document.querySelector('.pill').dataset.state === 'live'")
 		b.until("it is at the live edge", element+".sides.rewind.latency < 2 && "+liveTime+" > 0")
 		recorded := readTiming(b)
 		away := readGaps(b)

@@ -37,15 +37,17 @@ if (recording) {
     if (viewers.textContent !== text) viewers.textContent = text;
   });
 }
-player.addEventListener('statechange', ({detail}) => {
-  const live = detail.state === 'live';
+function showState() {
+  const is = player.streamState;
+  const live = is === 'live';
   document.title = t(live ? 'watch.title' : 'watch.offlineTitle', {stream});
-  const name = {live: 'live', paused: 'paused', stalled: 'paused'}[detail.state] || detail.state;
+  const name = {live: 'live', paused: 'paused', stalled: 'paused'}[is] || is;
   state.hidden = name === 'failed';
   state.dataset.state = name;
   state.textContent = t({live: 'state.live', paused: 'state.paused', offline: 'state.offline'}[name] || 'player.connecting');
   if (!live) viewers.textContent = '';
-});
+}
+for (const type of ['statechange', 'fallback']) player.addEventListener(type, showState);
 player.addEventListener('viewercount', ({detail}) => {
   viewers.textContent = t(detail.count === 1 ? 'viewers.one' : 'viewers.many', {n: detail.count});
 });

@@ -9,7 +9,12 @@ function control(name, key, onClick, hidden = false) {
   return h('button', {
     class: `control ${name}`, type: 'button', 'aria-label': label, title: `${label} (${key})`, hidden,
     on: {click: onClick},
-  }, icon(icons[name] || icons.play));
+  }, icon(pictureOf(name)));
+}
+
+/** The picture of a control: sound has that of how it is, the others of what they do. */
+function pictureOf(name) {
+  return icons[{mute: 'volume', unmute: 'muted'}[name] || name];
 }
 
 function show(button, name, key) {
@@ -17,7 +22,7 @@ function show(button, name, key) {
   if (button.getAttribute('aria-label') === label) return;
   button.setAttribute('aria-label', label);
   button.title = `${label} (${key})`;
-  fill(button, icon(icons[name === 'mute' ? 'volume' : name === 'unmute' ? 'muted' : name]));
+  fill(button, icon(pictureOf(name)));
 }
 
 /** `actions`: togglePlay, toggleMute, setVolume, toggleStats, togglePip, toggleFullscreen, toggleHelp. */
@@ -43,5 +48,16 @@ export class Controls {
     this.volume.value = String(video.muted ? 0 : video.volume);
     this.stats.setAttribute('aria-pressed', String(stats));
     show(this.fullscreen, fullscreen ? 'exitFullscreen' : 'fullscreen', 'f');
+  }
+}
+
+/** Plays, without sound where the browser refuses it with sound. */
+export async function startPlaying(video) {
+  try {
+    await video.play();
+  } catch {
+    if (video.muted) return;
+    video.muted = true;
+    await video.play().catch(() => {});
   }
 }

@@ -2,10 +2,12 @@
 
 import {CaptureClock} from '../lib/capture.js';
 
-const TICK_MS = 25;
+const TICK_MS = 20;
 const LATE_MS = [130, 400]; // without a picture for so long at least, and at most, the recorded side gets ready
-const LATE_TIMES = 2; // and for so many times the longest wait for a picture of late
-const FORGET = 0.997; // of that wait, what counts at the next picture
+const LATE_TIMES = 1.6; // and for so many times the longest wait for a picture of late
+const DOUBT_TIMES = 0.65; // of that, until what it will need is fetched
+const DOUBT_EACH_MS = [5000, 80_000]; // time between two of these: longer after each that was for nothing
+const FORGET = 0.994; // of that wait, what counts at the next picture
 const SOUND_MS = 60; // since the last sound: packets come
 const CONGESTED_MS = 1500; // the same while sound comes: the link is narrow, and more load would not help it
 const FRESH_MS = 250; // since the last picture, while WebRTC is well
@@ -14,8 +16,10 @@ const STEADY_FRAMES = 8; // WebRTC shows so many without a gap before it takes o
 const GAP_MS = 150;
 const SAME_MS = 80; // capture times so near are the same moment
 const AGREE_MS = 3000; // for the two sides to agree on the time
+const OVER_MS = 5000; // without a picture after the end of a show: there are none left
 const MISSED_MS = 5000; // less than this is not worth catching up
 const REFUSED = [400, 401, 403, 404]; // the recorded side would refuse as well
+const LOST = ['stalled', 'reconnecting', 'failed'];
 const CAN_FALL_BACK = ['connecting', 'live', 'stalled', 'reconnecting'];
 
 /**
@@ -32,6 +36,8 @@ export class Director extends EventTarget {
   #clock;
   #timer = 0;
   #startedAt = performance.now();
+  #doubt = -Infinity; // when the recorded side was told that it may be needed
+  #spacing = DOUBT_EACH_MS[0];
   #alarm = 0; // when the recorded side was asked to get ready
   #wait = 0; // longest for a picture of late
   #steady = 0; // pictures in a row without a gap
@@ -104,6 +110,7 @@ export class Director extends EventTarget {
     if (this.mode === 'live') this.#watch(now);
     else if (this.mode === 'fallback') this.#mayReturn(now);
     else if (this.front !== this.#hls && this.#rewind.painted) this.#swap(this.#hls);
+    else if (this.front === this.#hls && this.#isOver(now)) this.#toLive();
   }
 
   #pictured(now, took) {
@@ -114,21 +121,52 @@ export class Director extends EventTarget {
 
   /** While WebRTC is shown: is it still there? */
   #watch(now) {
-    if (document.hidden || !this.#mayFallBack()) return this.#calm();
+    if (!this.#mayFallBack()) return this.#calm();
+    if (document.hidden) return this.#listen(now);
     const since = this.#clock.shownAt || this.#startedAt;
-    const late = now - since > (this.#clock.frames ? this.#patience() : CONNECT_MS) && !this.#rtc.paused;
-    if (!late) return this.#alarm ? this.#calm() : undefined;
+    const patience = this.#clock.frames ? this.#patience() : CONNECT_MS;
+    const waited = this.#rtc.paused ? 0 : now - since;
+    if (waited > DOUBT_TIMES * patience) this.#mayBeNeeded(now);
+    if (waited <= patience) return this.#alarm ? this.#calm() : undefined;
     if (!this.#alarm) {
       if (now < this.#brokenUntil) return undefined;
       this.#alarm = now;
       this.#rewind.start(this.#clock.capture, {followLive: true});
     } else if (this.#rewind.painted && this.#notBefore(this.#rewind.capture, this.#clock.capture)) {
+      this.#spacing = DOUBT_EACH_MS[0];
       this.#set('fallback');
       this.#swap(this.#hls);
     } else if (this.#rewind.painted) {
       this.#rewind.skipTo(this.#clock.capture);
     }
     return undefined;
+  }
+
+  /** Has what a start of the recorded side needs fetched before it is certain that it will be. */
+  #mayBeNeeded(now) {
+    if (this.#alarm || now < Math.max(this.#doubt + this.#spacing, this.#brokenUntil)) return;
+    this.#doubt = now;
+    this.#spacing = Math.min(2 * this.#spacing, DOUBT_EACH_MS[1]);
+    this.#rewind.foresee(this.#rtc.videoHeight);
+  }
+
+  /** Behind other tabs there are no pictures, but sound: it goes on as well. */
+  #listen(now) {
+    const lost = LOST.includes(this.#whep.state) && !this.#rtc.paused && now >= this.#brokenUntil;
+    if (!lost) return this.#calm();
+    if (!this.#alarm) {
+      this.#alarm = now;
+      this.#rewind.start(null, {followLive: true});
+    } else if (this.#hls.readyState > this.#hls.HAVE_CURRENT_DATA) {
+      this.#set('fallback');
+      this.#swap(this.#hls);
+    }
+    return undefined;
+  }
+
+  /** The viewer has seen the show to its end. */
+  #isOver(now) {
+    return this.#rewind.ended || (this.#gone && !document.hidden && !this.#hls.paused && now - this.#rewind.shownAt > OVER_MS);
   }
 
   /** Milliseconds without a picture until the recorded side gets ready: longer where pictures are uneven, or only they are late. */
@@ -162,9 +200,11 @@ export class Director extends EventTarget {
 
   /** While the recorded side stands in: is WebRTC back, with pictures of now? */
   #mayReturn(now) {
-    if (this.#steady < STEADY_FRAMES || !this.#healthy()) return;
+    if (document.hidden && this.#whep.state === 'live' && this.#soundComes()) return this.#toLive();
+    if (this.#steady < STEADY_FRAMES || !this.#healthy()) return undefined;
     const agreed = this.front === this.#rtc || this.#notBefore(this.#clock.capture, this.#rewind.capture);
     if (agreed || now - this.#steadyAt > AGREE_MS) this.#toLive();
+    return undefined;
   }
 
   #toLive() {

@@ -8,7 +8,7 @@ import {icons} from '../lib/icons.js';
 import {flag} from '../lib/params.js';
 import {t} from '../strings.js';
 import {WhepPlayer} from '../whep.js';
-import {Controls} from './controls.js';
+import {Controls, startPlaying} from './controls.js';
 import {helpDialog, pressKey} from './keys.js';
 import {QualityMenu} from './menu.js';
 import {StatsOverlay} from './overlay.js';
@@ -16,6 +16,7 @@ import {Panel} from './panel.js';
 import {recordedUrl, Sides} from './sides.js';
 
 const IDLE_MS = 2500;
+const ENDED = ['paused', 'offline'];
 const FORWARD = ['statechange', 'no-media', 'media-recovered', 'qualitychange', 'viewercount', 'overload', 'latency', 'reconnecting', 'layers', 'stats', 'chatchannel'];
 
 /**
@@ -28,7 +29,7 @@ const FORWARD = ['statechange', 'no-media', 'media-recovered', 'qualitychange', 
  * Fires WhepPlayer's events on itself, and "fallback" ({mode, freeze}) when another side
  * is shown: mode is live (WebRTC), fallback (LL-HLS stands in) or behind (the past);
  * and "moment" ({mode, recording, capture}) twice a second: the capture time that is shown.
- * `player` is the WhepPlayer, `video` the element that is shown, `sides` both of them,
+ * `streamState` is the state of the stream, whichever side is shown, `player` is the WhepPlayer, `video` the element that is shown, `sides` both of them,
  * `readClock()` reads the test clock in the picture.
  */
 export class LivePlayer extends HTMLElement {
@@ -132,7 +133,7 @@ export class LivePlayer extends HTMLElement {
       });
     }
     player.addEventListener('place', ({detail}) => this.player === player && this.getAttribute('hls') === null && this.sides.move(recordedUrl(detail.url)));
-    player.addEventListener('stream', () => this.#flag('autoplay', true) && this.#play());
+    player.addEventListener('stream', () => this.#flag('autoplay', true) && startPlaying(this.video));
     player.selectLayer(this.getAttribute('quality') || 'auto');
     player.start();
     this.#refresh();
@@ -167,6 +168,12 @@ export class LivePlayer extends HTMLElement {
   #sideChanged() {
     if (this.sides.recorded) this.#modeChanged();
     this.dispatchEvent(new CustomEvent('moment', {detail: this.sides.moment}));
+  }
+
+  /** The state of the stream as far as can be seen: it is live where only WebRTC does not get through. */
+  get streamState() {
+    const state = this.player?.state || 'idle';
+    return this.sides.recorded && !ENDED.includes(state) ? 'live' : state;
   }
 
   /** The state of what is shown: the recorded side plays while WebRTC does not. */
@@ -230,7 +237,8 @@ export class LivePlayer extends HTMLElement {
     const {capture, liveCapture} = this.sides.director;
     const behind = capture && liveCapture ? liveCapture - capture : 1000 * (this.sides.rewind.latency ?? 0);
     const far = this.sides.mode === 'behind';
-    this.badgeText.textContent = far ? `−${duration(behind)}` : `${t('player.live')} · ~${milliseconds(behind)}`;
+    const near = behind > 1 ? `${t('player.live')} · ~${milliseconds(behind)}` : t('player.live');
+    this.badgeText.textContent = far ? `−${duration(behind)}` : near;
     this.badge.title = far ? t('player.behind', {time: duration(behind)}) : t('player.fallback');
   }
 
@@ -254,19 +262,9 @@ export class LivePlayer extends HTMLElement {
     }, IDLE_MS);
   }
 
-  async #play() {
-    try {
-      await this.video.play();
-    } catch {
-      if (this.video.muted) return;
-      this.video.muted = true; // browsers allow silent playback
-      await this.video.play().catch(() => {});
-    }
-  }
-
   #bigClicked() {
     this.video.muted = false;
-    if (this.video.paused) this.#play();
+    if (this.video.paused) startPlaying(this.video);
     this.#refresh();
   }
 
@@ -294,7 +292,7 @@ export class LivePlayer extends HTMLElement {
       this.video.muted = value <= 0;
     };
     return {
-      togglePlay: () => (this.video.paused ? this.#play() : this.video.pause()),
+      togglePlay: () => (this.video.paused ? startPlaying(this.video) : this.video.pause()),
       toggleMute: () => (this.video.muted = !this.video.muted),
       setVolume: volume,
       nudgeVolume: (by) => volume((this.video.muted ? 0 : this.video.volume) + by),

@@ -4,7 +4,7 @@ import styles from '../css/player.css';
 import {h} from '../lib/dom.js';
 import {flag} from '../lib/params.js';
 import {t} from '../strings.js';
-import {Controls} from './controls.js';
+import {Controls, startPlaying} from './controls.js';
 import {helpDialog, pressKey} from './keys.js';
 import {QualityMenu} from './menu.js';
 import {Panel} from './panel.js';
@@ -101,7 +101,7 @@ export class RecordedPlayer extends HTMLElement {
     if (!playing) return this.#state('failed');
     this.#thumbnails = rewind.thumbnailsUrl ? new Thumbnails(rewind.thumbnailsUrl, options.token) : null;
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
-    if (flag(this.getAttribute('autoplay'), true)) this.#play();
+    if (flag(this.getAttribute('autoplay'), true)) startPlaying(this.video);
     else this.video.pause();
     this.dispatchEvent(new CustomEvent('ready'));
   }
@@ -139,23 +139,13 @@ export class RecordedPlayer extends HTMLElement {
 
   #refresh = () => this.controls.update(this.video, {stats: false, fullscreen: Boolean(document.fullscreenElement)});
 
-  async #play() {
-    try {
-      await this.video.play();
-    } catch {
-      if (this.video.muted) return;
-      this.video.muted = true; // browsers allow silent playback
-      await this.video.play().catch(() => {});
-    }
-  }
-
   #makeActions() {
     const volume = (value) => {
       this.video.volume = Math.min(1, Math.max(0, value));
       this.video.muted = value <= 0;
     };
     return {
-      togglePlay: () => (this.video.paused ? this.#play() : this.video.pause()),
+      togglePlay: () => (this.video.paused ? startPlaying(this.video) : this.video.pause()),
       toggleMute: () => (this.video.muted = !this.video.muted),
       setVolume: volume,
       nudgeVolume: (by) => volume((this.video.muted ? 0 : this.video.volume) + by),

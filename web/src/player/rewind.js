@@ -2,22 +2,21 @@
 
 import {CaptureClock} from '../lib/capture.js';
 import {Ahead} from './ahead.js';
+import {LOOK_S, makeLibrary, SOUND} from './library.js';
 import {NativeSource} from './native.js';
 
-const SOUND = 'opus'; // as it was sent; the other is made of it, and later
 const EDGE_S = 0.15; // as near to the live edge as a start may be
 const HOLE_S = 0.1; // sound and picture do not begin at the same moment
 const LEAST_S = 0.5; // distance to the live edge that can be started at
 const PARTS = 2; // so many parts, and MARGIN_S, is the distance that is kept
 const MARGIN_S = 0.1;
-const STALL_S = 0.2; // what each stall adds to it
-const MOST_PARTS = 12; // fetched at once for a start
-const LOOK_S = 0.1; // so near to the end of a segment, the library starts with the next
+const ENOUGH = 2; // times the bits of a rendition, for the library to begin with it
 const THIN_S = 0.15; // of buffer: time to build one up
+const BEGIN_S = 0.2; // the same right after a start that continues nothing
 const FAR_S = 4; // behind its place at the live edge: jump there
 const NEAR_S = 3; // to the live edge: no faster than it comes
 const SLOW = 0.9;
-const RATES = [[1.2, 1.25], [0.25, 1.08], [0.08, 1.03]]; // seconds behind, playback rate
+const RATES = [[0.6, 1.25], [0.25, 1.1], [0.08, 1.04]]; // seconds behind, playback rate
 
 /** @typedef {{from: number, to: number}} Range capture times in milliseconds */
 
@@ -39,6 +38,7 @@ export class Rewind extends EventTarget {
   #started = false;
   #used = false; // the library has loaded media
   #moved = false; // the address is another one than that which plays
+  #hop = false; // it may jump nearer to the live edge
   #level = -1; // chosen, -1: automatic
   #clock;
   #timer = 0;
@@ -78,12 +78,7 @@ export class Rewind extends EventTarget {
       return this.#native !== null;
     }
     const {token, url, video} = this.#options;
-    const hls = new Hls({
-      autoStartLoad: false, enableWorker: false, lowLatencyMode: true, backBufferLength: 20, maxBufferLength: 12,
-      liveSyncOnStallIncrease: STALL_S, testBandwidth: false, liveDurationInfinity: true, capLevelToPlayerSize: true, startFragPrefetch: true, maxFragLookUpTolerance: LOOK_S, fLoader: this.#ahead.loader(Hls.DefaultConfig.loader),
-      audioPreference: {audioCodec: SOUND},
-      xhrSetup: (xhr) => token && xhr.setRequestHeader('Authorization', `Bearer ${token}`),
-    });
+    const hls = makeLibrary(Hls, {token, ahead: this.#ahead});
     this.#hls = hls;
     this.#listen(hls, Hls);
     const parsed = new Promise((resolve) => {
@@ -109,7 +104,7 @@ export class Rewind extends EventTarget {
 
   #listen(hls, {Events, ErrorTypes}) {
     hls.on(Events.MANIFEST_LOADED, (_, data) => (hls.sessionData = data.sessionData));
-    const details = (_, data) => this.#took(data.details);
+    const details = (_, data) => data.details.deltaUpdateFailed || this.#took(data.details); // it has holes, and is asked for again
     hls.on(Events.LEVEL_LOADED, details);
     hls.on(Events.LEVEL_UPDATED, details);
     hls.on(Events.AUDIO_TRACK_LOADED, (_, data) => this.#sound(data.details));
@@ -167,13 +162,42 @@ export class Rewind extends EventTarget {
     const at = this.#positionOf(capture, details) - LOOK_S;
     const parts = (details.partList || []).filter((p) => !p.gap);
     const from = parts.findLastIndex((p) => p.independent && p.start <= at);
-    if (from >= 0) for (const p of parts.slice(from).slice(0, MOST_PARTS)) this.#ahead.fetch(p.url);
+    if (from >= 0) this.#ahead.fetchAll(parts.slice(from).map((p) => p.url));
   }
 
   #sound(details) {
     if (this.#begin === null || this.#soundAhead) return;
     this.#soundAhead = true;
     this.#fetchParts(details, this.#begin);
+  }
+
+  /** A start at the live edge is likely, beside a picture of this height: what it would ask for comes now. */
+  foresee(height) {
+    const hls = this.#hls;
+    if (!hls) this.prepare();
+    if (!hls?.levels.length || this.#started) return;
+    if (this.#level < 0 && height) this.#beginWith(this.#nearest(height));
+    const {uri, audioGroups} = hls.levels[this.#level < 0 ? hls.startLevel : this.#level] || {};
+    const sound = hls.allAudioTracks.find((s) => audioGroups?.includes(s.groupId));
+    for (const url of [uri, sound?.url]) if (url) this.#ahead.edge(url, EDGE_S + LOOK_S);
+  }
+
+  /** The quality that was seen is begun with, and left when the link turns out not to carry it. */
+  #beginWith(level) {
+    this.#hls.startLevel = level;
+    this.#hls.bandwidthEstimate = ENOUGH * this.#hls.levels[level].maxBitrate;
+  }
+
+  /** The library's levels, which are there once for each kind of sound, with one kind of it. */
+  get #levels() {
+    const all = (this.#hls?.levels || []).map((level, i) => ({level, i}));
+    const same = (l) => all.filter((o) => o.level.uri === l.level.uri);
+    return all.filter((l) => l === (same(l).find((o) => o.level.audioCodec === SOUND) || same(l)[0]));
+  }
+
+  #nearest(height) {
+    const off = ({level}) => Math.abs(level.height - height);
+    return this.#levels.reduce((best, l) => (best && off(best) <= off(l) ? best : l), null)?.i ?? -1;
   }
 
   /** Has the init sections, and a connection open. */
@@ -249,9 +273,11 @@ export class Rewind extends EventTarget {
 
   /** Goes on to a capture time that is loaded already. */
   skipTo(capture) {
+    if (this.#details && !this.#options.video.seeking) this.#skip(this.#positionOf(capture));
+  }
+
+  #skip(at) {
     const {video} = this.#options;
-    if (!this.#details || video.seeking) return;
-    const at = this.#positionOf(capture);
     for (let i = 0; i < video.buffered.length; i++) {
       if (video.buffered.start(i) <= at && at < video.buffered.end(i) - 0.05 && at > video.currentTime) video.currentTime = at;
     }
@@ -286,7 +312,10 @@ export class Rewind extends EventTarget {
     const {buffered, currentTime} = video;
     const ahead = buffered.length ? buffered.end(buffered.length - 1) - currentTime : 0;
     const behind = this.followLive ? this.#hls.latency - this.#hls.targetLatency : 0;
-    if (behind > FAR_S && this.#hls.liveSyncPosition) video.currentTime = this.#hls.liveSyncPosition;
+    const edge = this.#hls.liveSyncPosition;
+    if (this.#hop && behind > BEGIN_S && edge) this.#skip(edge);
+    else this.#hop = false;
+    if (behind > FAR_S && edge) video.currentTime = edge;
     if (this.rate > 1 && this.#hls.latency < NEAR_S) this.rate = 1;
     const faster = RATES.find(([s]) => behind > s)?.[1] ?? 1;
     const wanted = this.followLive ? faster : this.rate;
@@ -297,6 +326,7 @@ export class Rewind extends EventTarget {
   #shown() {
     if (!this.#started || this.painted || this.#target !== null) return;
     this.painted = true;
+    this.#hop = this.followLive && this.#begin === null;
     this.#begin = null;
     if (this.followLive && this.#details?.partTarget) this.#hls.targetLatency = PARTS * this.#details.partTarget + MARGIN_S;
     this.#emit('painted');
@@ -322,16 +352,19 @@ export class Rewind extends EventTarget {
     return {from: first.programDateTime, to: last.programDateTime + 1000 * (this.#details.edge - last.start)};
   }
 
+  /** When the last picture was shown, performance.now. */
+  get shownAt() {
+    return this.#clock.shownAt;
+  }
+
   get ended() {
     return this.#details ? !this.#details.live && this.#options.video.ended : this.#options.video.ended;
   }
 
   /** Qualities, best first, in the form of WHEP's layers. */
   get layers() {
-    const all = this.#hls?.levels || [];
-    const once = (l, i) => all.findIndex((o) => o.uri === l.uri) === i; // not again for other sound
-    return all.map((l, i) => ({rid: `hls-${i}`, width: l.width, height: l.height, bitrate: l.averageBitrate || l.bitrate, active: true, uri: l.uri}))
-      .filter(once).sort((a, b) => b.height - a.height || b.bitrate - a.bitrate);
+    return this.#levels.map(({level: l, i}) => ({rid: `hls-${i}`, width: l.width, height: l.height, bitrate: l.averageBitrate || l.bitrate, active: true}))
+      .sort((a, b) => b.height - a.height || b.bitrate - a.bitrate);
   }
 
   get choice() {
@@ -343,9 +376,7 @@ export class Rewind extends EventTarget {
     if (!this.#hls) return;
     const at = /^hls-(\d+)$/.exec(choice);
     let level = at ? Number(at[1]) : -1;
-    if (!at && choice !== 'auto' && height) {
-      level = this.#hls.levels.reduce((best, l, i) => (Math.abs(l.height - height) < Math.abs((this.#hls.levels[best]?.height ?? 1e9) - height) ? i : best), -1);
-    }
+    if (!at && choice !== 'auto' && height) level = this.#nearest(height);
     this.#level = level;
     this.#hls.nextLevel = level;
     this.#emit('levels');

@@ -91,7 +91,7 @@ export class Timeline {
   async #show(part, second) {
     const turn = ++this.#shown;
     this.preview.hidden = false;
-    this.preview.style.insetInlineStart = `${(100 * part).toFixed(2)}%`;
+    this.preview.style.setProperty('--at', `${(100 * part).toFixed(2)}%`);
     const behind = this.#to - this.#capture(second);
     this.time.textContent = this.#actions.recorded ? duration(this.#to - this.#from - behind)
       : behind < 1000 * NEAR_LIVE_S ? t('player.live') : `−${duration(behind)}`;
