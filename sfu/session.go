@@ -19,11 +19,11 @@ import (
 	"github.com/sluice-live/sluice"
 )
 
-// ICE timing: consent is checked every iceKeepalive; a session whose peer is
-// silent is given up after iceDisconnected plus iceFailed (RFC 7675 asks for
-// at most 30 s).
+// ICE timing: where the shard does not ask for consent (consent.go), Pion does
+// every iceKeepalive; it knows no longer time. A session whose peer is silent is
+// given up after iceDisconnected plus iceFailed (RFC 7675 asks for at most 30 s).
 const (
-	iceKeepalive    = 4 * time.Second
+	iceKeepalive    = 2 * time.Second
 	iceDisconnected = 5 * time.Second
 	iceFailed       = 5 * time.Second
 )
