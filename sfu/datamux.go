@@ -3,29 +3,32 @@ package sfu
 import (
 	"net"
 	"net/netip"
-	"slices"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
 )
 
 // tap has a session's datagrams pass by its data path before Pion sees them.
-func (t *transport) tap(e *webrtc.SettingEngine, d *dataPath, loopback bool) {
-	e.SetICEUDPMux(udpTap{t.udpMux, d, loopback})
+func (t *transport) tap(e *webrtc.SettingEngine, d *dataPath) error {
+	network, err := t.interfaces.get()
+	if err != nil {
+		return err
+	}
+	e.SetICEUDPMux(udpTap{udpMux{t.udpMux, network, t.interfaces.loopback}, d})
 	if t.tcpMux != nil {
 		e.SetICETCPMux(tcpTap{t.tcpMux, d})
 	}
+	return nil
 }
 
 type udpTap struct {
-	*ice.UDPMuxDefault
-	data     *dataPath
-	loopback bool
+	udpMux
+	data *dataPath
 }
 
 // GetConn implements ice.UDPMux.
 func (m udpTap) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
-	conn, err := m.UDPMuxDefault.GetConn(ufrag, addr)
+	conn, err := m.udpMux.GetConn(ufrag, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -34,15 +37,6 @@ func (m udpTap) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
 		return &tappedUDP{tapped, fast}, nil
 	}
 	return tapped, nil
-}
-
-// GetListenAddresses implements ice.UDPMux. Pion leaves loopback addresses out of
-// those of its own mux only.
-func (m udpTap) GetListenAddresses() []net.Addr {
-	return slices.DeleteFunc(slices.Clone(m.UDPMuxDefault.GetListenAddresses()), func(addr net.Addr) bool {
-		udp, ok := addr.(*net.UDPAddr)
-		return ok && !m.loopback && udp.IP.IsLoopback()
-	})
 }
 
 type tcpTap struct {

@@ -47,9 +47,15 @@ func TestDataChannelEnds(t *testing.T) {
 }
 
 // TestDataChannelOverTCP talks over ICE-TCP, where replies go back to where the
-// peer's last record came from.
+// peer's last record came from, also to an address that Pion does not know of.
 func TestDataChannelOverTCP(t *testing.T) {
-	s, err := New(Config{MediaAddr: "127.0.0.1:0", Loopback: true, Wait: true, TCP: true}, Deps{Chat: (&echo{}).serve})
+	for _, addr := range []string{"127.0.0.1:0", ":0"} {
+		t.Run(addr, func(t *testing.T) { talkOverTCP(t, addr) })
+	}
+}
+
+func talkOverTCP(t *testing.T, addr string) {
+	s, err := New(Config{MediaAddr: addr, Loopback: true, Wait: true, TCP: true}, Deps{Chat: (&echo{}).serve})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,9 @@ const (
 	// are apart. A keyframe that follows a request after that long counts as its
 	// answer too.
 	keyframeLong = int64(4 * time.Second)
+	// keyframeBehind is the least time from a keyframe to one that viewers who are
+	// behind need.
+	keyframeBehind = int64(2 * time.Second)
 	// keyframeRetest is how often a publisher that did not answer is tried again.
 	keyframeRetest = int64(time.Minute)
 	// maxMisses is how many requests in a row a publisher that has answered before
@@ -93,6 +96,12 @@ func (k *keyframes) judge(now int64) {
 // answer, and its own next keyframe is not overdue.
 func (k *keyframes) ignored(now int64) bool {
 	return k.verdict.Load() == obeysNo && now-k.seen.Load() < keyframeLong
+}
+
+// useful reports whether to ask for the sake of viewers that are behind. On a node
+// that is too busy for its viewers each keyframe is one more burst.
+func (k *keyframes) useful(now int64) bool {
+	return !k.ignored(now) && now-k.seen.Load() >= keyframeBehind
 }
 
 // test reports whether to ask only to learn what the publisher does, so that

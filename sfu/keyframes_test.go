@@ -121,3 +121,27 @@ func TestRequestsInVain(t *testing.T) {
 		t.Error("a publisher whose keyframes have ceased is not asked")
 	}
 }
+
+// TestKeyframesForViewersBehind are asked for of publishers that answer, and not
+// shortly after one.
+func TestKeyframesForViewersBehind(t *testing.T) {
+	var k keyframes
+	now := int64(time.Hour)
+	k.arrived(now)
+	for _, tt := range []struct {
+		verdict int32
+		age     time.Duration
+		want    bool
+	}{
+		{obeysYes, time.Second, false},
+		{obeysYes, 2 * time.Second, true},
+		{obeysUnknown, 3 * time.Second, true},
+		{obeysNo, 3 * time.Second, false},
+		{obeysNo, 5 * time.Second, true}, // it is overdue
+	} {
+		k.verdict.Store(tt.verdict)
+		if got := k.useful(now + int64(tt.age)); got != tt.want {
+			t.Errorf("verdict %d, %v after a keyframe: %t", tt.verdict, tt.age, got)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package sfu
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 )
 
@@ -10,6 +11,7 @@ import (
 // accepted. Pion's mux waits 30 s for the first packet of each, also to close.
 type listener struct {
 	net.Listener
+	interfaces *interfaces
 
 	mu     sync.Mutex
 	open   map[*accepted]struct{}
@@ -52,6 +54,21 @@ func (l *listener) Close() error {
 	}
 	l.open = nil
 	return errors.Join(errs...)
+}
+
+// LocalAddr implements net.Conn: the address by which Pion knows it.
+func (a *accepted) LocalAddr() net.Addr {
+	local := a.Conn.LocalAddr()
+	tcp, ok := local.(*net.TCPAddr)
+	if !ok {
+		return local
+	}
+	network, err := a.listener.interfaces.get()
+	if err != nil {
+		return local
+	}
+	at := tcp.AddrPort()
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(network.shownFor(at.Addr().Unmap().WithZone("")), at.Port()))
 }
 
 // Close implements net.Conn.

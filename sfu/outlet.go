@@ -145,7 +145,7 @@ func (o *outlet) forward(sh *shard, now int64) (backlog bool) {
 
 // catchUp leaves out what lies before the newest keyframe when the viewer has
 // fallen more than maxLag behind: on a busy node, or behind a narrow path. While
-// there is no newer keyframe one is asked for.
+// there is no newer keyframe one is asked for, if that is of use.
 func (o *outlet) catchUp(sh *shard, now int64) {
 	l := o.current
 	p := l.ring.At(o.cursor)
@@ -154,7 +154,9 @@ func (o *outlet) catchUp(sh *shard, now int64) {
 	}
 	index, ok := l.keyframe()
 	if !ok || index <= o.cursor {
-		l.askKeyframe(now)
+		if l.keyframes.useful(now) {
+			l.askKeyframe(now)
+		}
 		return
 	}
 	o.dropped += index - o.cursor

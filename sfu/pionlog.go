@@ -16,15 +16,18 @@ func newPionLog(log *slog.Logger) logging.LoggerFactory { return pionLog{log} }
 
 // NewLogger implements logging.LoggerFactory.
 func (p pionLog) NewLogger(scope string) logging.LeveledLogger {
-	return pionScope{p.log.With("pion", scope)}
+	return pionScope{p.log, scope}
 }
 
-type pionScope struct{ log *slog.Logger }
+type pionScope struct {
+	log   *slog.Logger
+	scope string
+}
 
 func (p pionScope) write(level slog.Level, format string, args ...any) {
 	ctx := context.Background()
 	if p.log.Enabled(ctx, level) {
-		p.log.Log(ctx, level, "pion", "text", fmt.Sprintf(format, args...))
+		p.log.Log(ctx, level, "pion", "pion", p.scope, "text", fmt.Sprintf(format, args...))
 	}
 }
 

@@ -70,7 +70,7 @@ func (ses *session) propose(ctx context.Context) error {
 	case <-ctx.Done():
 		return sluice.Errorf(sluice.CodeUnavailable, "gathering candidates: %w", ctx.Err())
 	}
-	ses.local = ses.pc.LocalDescription().SDP
+	ses.local = ses.described()
 	if ses.offer, err = parseOffer(ses.local); err != nil {
 		return err
 	}

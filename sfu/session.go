@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3"
+	"github.com/pion/dtls/v3/pkg/crypto/elliptic"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
 	"github.com/pion/webrtc/v4"
@@ -49,6 +50,8 @@ type session struct {
 	answer   string    // of an offer that came
 	local    string    // offer of ours
 	role     role
+
+	elsewhere bool // peers are told of PublicIPs only
 
 	handshake   *time.Timer
 	restart     sync.Mutex // held during an ICE restart
@@ -98,15 +101,14 @@ func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*ses
 			return nil, err
 		}
 	}
-	if err := s.reserve(o.Remote); err != nil {
-		return nil, err
-	}
 	var keys *dtlsKeys
 	if r == viewing && parsed.setup != "passive" {
 		keys = &dtlsKeys{}
 		if s.deps.Chat != nil && parsed.withholdData() {
 			keys.data = newDataPath(s.log, s.transport.conn)
-			s.transport.tap(&se, keys.data, s.cfg.Loopback)
+			if err := s.transport.tap(&se, keys.data); err != nil {
+				return nil, err
+			}
 		}
 		keys.hook(&se)
 	}
@@ -114,12 +116,16 @@ func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*ses
 	if asks {
 		se.SetICETimeouts(iceDisconnected, iceFailed, 0)
 	}
+	if err := s.reserve(o.Remote); err != nil {
+		return nil, err
+	}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(se), webrtc.WithInterceptorRegistry(registry))
 	ses, err := s.begin(api, o, r)
 	if err != nil {
 		return nil, err
 	}
 	ses.offer, ses.keys, ses.arrivals, ses.consent = parsed, keys, arrivals, asks
+	ses.elsewhere = len(s.cfg.PublicIPs) > 0 && !t.relay
 	if keys != nil && keys.data != nil {
 		ses.carryData(keys.data, ChannelOwner{Stream: o.Stream, Grant: o.Grant, Remote: o.Remote, Publisher: r == publishing})
 	}
@@ -135,6 +141,7 @@ func (s *SFU) begin(api *webrtc.API, o sluice.Offer, r role) (*session, error) {
 	})
 	if err != nil {
 		s.release(o.Remote)
+		s.running.Done()
 		return nil, err
 	}
 	id := randomID()
@@ -180,6 +187,7 @@ func (s *SFU) settingEngine(setup string) (webrtc.SettingEngine, error) {
 	se.DetachDataChannels()
 	se.SetSCTPMaxReceiveBufferSize(sctpWindow)
 	se.SetSCTPMaxMessageSize(sctpMessage)
+	se.SetDTLSEllipticCurves(elliptic.P256) // which everybody has (RFC 8827 section 6.5), and in assembly
 	se.SetDTLSInsecureSkipHelloVerify(true) // ICE has validated the address already
 	if len(s.cfg.PublicIPs) > 0 {
 		ips := make([]string, len(s.cfg.PublicIPs))
@@ -244,7 +252,18 @@ func (ses *session) negotiate(ctx context.Context, sdp string) (string, error) {
 	case <-ctx.Done():
 		return "", sluice.Errorf(sluice.CodeUnavailable, "gathering candidates: %w", ctx.Err())
 	}
-	return ses.pc.LocalDescription().SDP, nil
+	return ses.described(), nil
+}
+
+// described is the local description with all addresses of this node in it, unless
+// others are told instead.
+func (ses *session) described() string {
+	text := ses.pc.LocalDescription().SDP
+	network, err := ses.sfu.transport.interfaces.get()
+	if err != nil || ses.elsewhere {
+		return text
+	}
+	return network.spread(text)
 }
 
 func (ses *session) stateChanged(state webrtc.PeerConnectionState) {

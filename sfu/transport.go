@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 
 	"github.com/pion/ice/v4"
@@ -31,7 +32,7 @@ type transport struct {
 	tcpMux *ice.TCPMuxDefault // nil without ICE-TCP
 	socket *egress.Socket     // the same UDP socket, for shards
 
-	interfaces interfaces
+	interfaces *interfaces
 }
 
 // portAttempts is how often a free port is looked for that UDP and TCP can
@@ -67,10 +68,11 @@ func listen(ctx context.Context, cfg Config, log *slog.Logger) (*transport, erro
 	}
 	pionLog := newPionLog(log)
 	reads := ingress.NewConn(conn)
-	t := &transport{udp: conn, conn: reads, socket: socket, udpMux: ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: reads, Logger: pionLog.NewLogger("mux")})}
+	known := &interfaces{bound: conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), loopback: cfg.Loopback}
+	t := &transport{udp: conn, conn: reads, socket: socket, interfaces: known, udpMux: ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: reads, Logger: pionLog.NewLogger("mux")})}
 	if tcp != nil {
 		t.tcpMux = ice.NewTCPMuxDefault(ice.TCPMuxParams{
-			Listener: &listener{Listener: tcp}, Logger: pionLog.NewLogger("tcpmux"), ReadBufferSize: 64, WriteBufferSize: tcpWriteBuffer,
+			Listener: &listener{Listener: tcp, interfaces: known}, Logger: pionLog.NewLogger("tcpmux"), ReadBufferSize: 64, WriteBufferSize: tcpWriteBuffer,
 		})
 	}
 	return t, nil
@@ -108,7 +110,7 @@ func (t *transport) settings(e *webrtc.SettingEngine) error {
 		return err
 	}
 	e.SetNet(network)
-	e.SetICEUDPMux(t.udpMux)
+	e.SetICEUDPMux(udpMux{t.udpMux, network, t.interfaces.loopback})
 	types := []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
 	if t.tcpMux != nil {
 		e.SetICETCPMux(t.tcpMux)
@@ -116,6 +118,23 @@ func (t *transport) settings(e *webrtc.SettingEngine) error {
 	}
 	e.SetNetworkTypes(types)
 	return nil
+}
+
+// udpMux is Pion's with the addresses that Pion is to know.
+type udpMux struct {
+	*ice.UDPMuxDefault
+	network  *network
+	loopback bool
+}
+
+// GetListenAddresses implements ice.UDPMux. Pion leaves loopback addresses out of
+// those of its own mux only.
+func (m udpMux) GetListenAddresses() []net.Addr {
+	all := m.UDPMuxDefault.LocalAddr().(*net.UDPAddr)
+	if m.network.shown != nil {
+		return m.network.listening(all.Port)
+	}
+	return slices.DeleteFunc([]net.Addr{all}, func(net.Addr) bool { return !m.loopback && all.IP.IsLoopback() })
 }
 
 func (t *transport) port() int { return t.udp.LocalAddr().(*net.UDPAddr).Port }

@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,9 @@ type Viewer struct {
 	want   sluice.LayerChoice
 }
 
+// turns is how often an offer lets everything pass that is ready to run.
+const turns = 5
+
 // rtcpWriter sends RTCP to a viewer: its peer connection.
 type rtcpWriter interface{ WriteRTCP([]rtcp.Packet) error }
 
@@ -39,13 +43,18 @@ type rtcpWriter interface{ WriteRTCP([]rtcp.Packet) error }
 //
 // Offers are answered a few at a time, in the order in which they came. When
 // many viewers join at once the first then see a picture long before the last
-// are answered, and media does not wait behind all of them for a processor.
+// are answered, and media does not wait behind all of them for a processor. While
+// the processors are busy, the handshakes of those that have been answered go on
+// before the next answer is made.
 func (st *stream) watch(ctx context.Context, o sluice.Offer) (*Viewer, error) {
 	select {
 	case st.sfu.answering <- struct{}{}:
 		defer func() { <-st.sfu.answering }()
 	case <-ctx.Done():
 		return nil, sluice.Errorf(sluice.CodeUnavailable, "the offer waited for its turn: %w", ctx.Err())
+	}
+	for range turns {
+		runtime.Gosched()
 	}
 	layered := st.layered()
 	ses, err := st.sfu.newSession(o, viewing, termsFor(viewing, layered), st.sources.Load().all())

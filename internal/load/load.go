@@ -38,7 +38,8 @@ type run struct {
 	wanted     atomic.Int64
 	connected  atomic.Int64
 	publishers []*publisher
-	idleRSS    int64 // of the server, before viewers
+	idleRSS    int64         // of the server, before viewers
+	joinCPU    time.Duration // of the server, until all viewers have joined
 
 	mu      sync.Mutex
 	viewers []*viewer // that have joined
@@ -82,7 +83,7 @@ func Run(ctx context.Context, cfg Config, progress func(Progress)) (_ *Report, e
 	if cfg.Search.Step > 0 {
 		return r.search(ctx)
 	}
-	if err := r.join(ctx, cfg.Viewers); err != nil {
+	if err := r.spend(func() error { return r.join(ctx, cfg.Viewers) }); err != nil {
 		return nil, err
 	}
 	r.phase.Store("measuring")
@@ -157,6 +158,23 @@ func (r *run) publish(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// spend notes what a part of the run costs the server.
+func (r *run) spend(part func() error) error {
+	if r.server == nil {
+		return part()
+	}
+	from, err := r.server.cpu()
+	if err != nil {
+		return fmt.Errorf("the server's process: %w", err)
+	}
+	if err := part(); err != nil {
+		return err
+	}
+	to, err := r.server.cpu()
+	r.joinCPU = to - from
+	return err
 }
 
 // join adds n viewers at the ramp's rate, and returns when each has joined or

@@ -38,6 +38,9 @@ type ViewerReport struct {
 type JoinReport struct {
 	FirstPacket   Spread `json:"firstPacketMs"`
 	FirstKeyframe Spread `json:"firstKeyframeMs"` // first packet of the first keyframe
+	// ServerCPU is what the server took, for each viewer, from the first POST to
+	// the last viewer's connection, in milliseconds; media of that time is in it.
+	ServerCPU float64 `json:"serverCpuMs,omitempty"`
 }
 
 // TrafficReport is what all viewers received.
@@ -86,25 +89,26 @@ type StepReport struct {
 type Spread struct {
 	Count uint64  `json:"count"`
 	P50   float64 `json:"p50"`
+	P95   float64 `json:"p95"`
 	P99   float64 `json:"p99"`
 	Max   float64 `json:"max"`
 }
 
 func (h *histogram) spread() Spread {
 	return Spread{
-		Count: h.total, P50: milliseconds(h.quantile(0.5)),
+		Count: h.total, P50: milliseconds(h.quantile(0.5)), P95: milliseconds(h.quantile(0.95)),
 		P99: milliseconds(h.quantile(0.99)), Max: milliseconds(h.largest),
 	}
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// String is "p50 / p99 / max ms".
+// String is "p50 / p95 / p99 / max ms".
 func (s Spread) String() string {
 	if s.Count == 0 {
 		return "none measured"
 	}
-	return fmt.Sprintf("%.2f / %.2f / %.2f ms (p50 / p99 / max of %d)", s.P50, s.P99, s.Max, s.Count)
+	return fmt.Sprintf("%.2f / %.2f / %.2f / %.2f ms (p50 / p95 / p99 / max of %d)", s.P50, s.P95, s.P99, s.Max, s.Count)
 }
 
 // Write prints the report as text.
@@ -119,6 +123,9 @@ func (r *Report) Write(w io.Writer) error {
 	}
 	line("first packet", "%s after the POST", r.Join.FirstPacket)
 	line("first keyframe", "%s after the POST", r.Join.FirstKeyframe)
+	if r.Join.ServerCPU > 0 {
+		line("each join", "%.2f ms of the server's CPU time", r.Join.ServerCPU)
+	}
 	if r.Search != nil {
 		r.Search.write(line)
 	} else {

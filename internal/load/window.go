@@ -124,6 +124,7 @@ func (r *run) report(from, to *sample) (*Report, error) {
 		rep.Server = serverReport(from, to)
 		rep.Server.RSS = rss
 		if n := rep.Viewers.Connected; n > 0 {
+			rep.Join.ServerCPU = milliseconds(r.joinCPU) / float64(n)
 			rep.Server.PerViewer = max(rss-r.idleRSS, 0) / int64(n)
 		}
 	}
