@@ -35,10 +35,9 @@ window.fetch = (url, init) => {
 
 // TestLimitedLinkByOtherReports is viewers whose links become narrow and free
 // again, and that send no transport-wide feedback: a client that sends receiver
-// reports alone, and a browser that sends its own estimate. That one takes minutes
-// to come back: a receiver raises its estimate by 8 % a second at most, and lowers it
-// when the machine is busy. LINKS=all waits for its first step up, and tries more
-// rates.
+// reports alone, and a browser that sends its own estimate, which it lowers when the
+// machine is busy: for that one the first step up is waited for. LINKS=all tries it
+// too, and more rates.
 func TestLimitedLinkByOtherReports(t *testing.T) {
 	t.Parallel()
 	all := os.Getenv("LINKS") == "all"
@@ -72,9 +71,14 @@ func narrowAndFree(t *testing.T, n *running, wire *netwire.Wire, by string, all 
 	var v sluice.Viewer
 	layer := func(want string) {
 		t.Helper()
+		reason := ""
 		within(t, 5*time.Minute, "layer "+want, func() bool {
 			var err error
 			v, err = viewerOf(t.Context(), n, "demo")
+			if v.Reason != reason {
+				reason = v.Reason
+				t.Logf("layer %s, %d kbit/s by %s: %s", v.Layer, v.Estimate/1000, v.EstimateBy, reason)
+			}
 			return err == nil && v.Layer == want
 		})
 	}

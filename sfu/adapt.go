@@ -23,9 +23,12 @@ const (
 	// The pace of a viewer whose path is full or too narrow for the best layer, in
 	// percent of the estimate: a keyframe must not overflow a short queue, and a
 	// long queue must drain.
-	narrowPace = 150
+	narrowPace = 105
 	drainPace  = 90
 	drainFrom  = 80 * time.Millisecond
+	// shortQueue is the standing queue that is taken for a full one when packets
+	// are lost beside it.
+	shortQueue = 25 * time.Millisecond
 	// leastPace is the least pace in percent of the layer, so that nothing waits
 	// here for ever.
 	leastPace = 125
@@ -162,9 +165,6 @@ func (m *member) choose(c *menu, now int64) {
 	if !m.mayProbe() {
 		return
 	}
-	if d.Probe > 0 && m.estimate.CanProbe(now) {
-		m.estimate.StartProbe(d.Probe, now)
-	}
 	media := 0
 	if d.Index >= 0 {
 		media = c.layers[d.Index].Bitrate
@@ -172,17 +172,20 @@ func (m *member) choose(c *menu, now int64) {
 	if c.audio != nil {
 		media += c.audio.bitrate()
 	}
+	if d.Probe > 0 && m.estimate.CanProbe(now) {
+		m.estimate.StartProbe(d.Probe, media, now)
+	}
 	m.filler.plan(d.Probe, media, &path, now)
 }
 
 // paceFor returns how fast the layer at index may be sent, in bits per second; 0
 // is without limit.
 func paceFor(index int, f choice.Facts, path estimate.State) int {
-	if index < 0 || !f.Pausable || !path.Overuse && path.Queue < drainFrom && f.Estimate > f.Layers[0].Bitrate {
+	if index < 0 || f.Estimate <= 0 || !path.Tight && !path.Overuse && path.Queue < drainFrom && f.Estimate > f.Layers[0].Bitrate {
 		return 0
 	}
 	share := narrowPace
-	if path.Queue >= drainFrom {
+	if path.Queue >= drainFrom || path.Queue >= shortQueue && path.Loss > tornLoss {
 		share = drainPace
 	}
 	return max(f.Estimate*share, f.Layers[index].Bitrate*leastPace) / 100
@@ -234,17 +237,22 @@ func (m *member) mayProbe() bool {
 	return m.estimate != nil && m.video != nil && m.video.track.rtxSSRC != 0 && m.video.format != nil && m.video.format.rtx != 0
 }
 
-// probe sends the padding that a probe asks for now, and reports whether the
-// probe goes on.
+// probe sends the padding that a probe asks for now, and the sender report that
+// measures what it did. It reports whether the probe goes on.
 func (m *member) probe(sh *shard, now int64) bool {
 	if m.estimate == nil || !m.estimate.Probing() {
 		return false
 	}
 	sh.probing = true
-	for bytes := m.estimate.ProbeBudget(now); bytes > 0; {
+	for bytes := m.estimate.ProbeBudget(now, m.sent()); bytes > 0; {
 		bytes -= m.video.pad(sh)
 	}
 	sh.probing = false
+	if m.estimate.AwaitsReport() {
+		sh.flush() // the report must not overtake it
+		m.estimate.Marked(sh.report(m, sh.sfu.now()))
+		m.reported = now
+	}
 	return m.estimate.Probing()
 }
 
@@ -296,7 +304,9 @@ func (m *member) heed(sh *shard, c command, now int64) {
 	case noteREMB:
 		m.estimate.REMB(c.remb, now)
 	case noteReception:
-		m.estimate.Report(c.reception.loss, c.reception.rtt, m.meter.recent(), now)
+		m.estimate.Report(estimate.Reception{
+			Loss: c.reception.loss, RTT: c.reception.rtt, Answers: c.reception.answers, Sent: m.meter.recent(),
+		}, now)
 	}
 	if !before && m.estimate.State().Overuse {
 		sh.menu.read(sh.stream.sources.Load(), now)

@@ -15,6 +15,7 @@ type reception struct {
 	loss     float64 // fraction lost since the report before
 	jitterMS float64
 	rtt      int64  // nanoseconds; 0 until measured
+	answers  uint32 // the sender report that rtt is from: the middle of its NTP time
 	highest  uint16 // sequence number received
 }
 
@@ -169,7 +170,7 @@ func receptionOf(r rtcp.ReceptionReport, now time.Time) reception {
 	}
 	middle := uint32(ntpTime(now) >> 16)
 	if units := int32(middle - r.LastSenderReport - r.Delay); units > 0 {
-		out.rtt = int64(units) * int64(time.Second) >> 16
+		out.rtt, out.answers = int64(units)*int64(time.Second)>>16, r.LastSenderReport
 	}
 	return out
 }

@@ -212,7 +212,7 @@ func TestAFullPathGetsNoRED(t *testing.T) {
 	m.received(b.now)
 	m.estimate = estimate.New(estimate.Config{})
 	for i, rtt := range []time.Duration{40, 300, 300} {
-		m.estimate.Report(0.05, int64(rtt*time.Millisecond), 0, b.now+int64(i)*int64(time.Second))
+		m.estimate.Report(estimate.Reception{Loss: 0.05, RTT: int64(rtt * time.Millisecond)}, b.now+int64(i)*int64(time.Second))
 	}
 	m.received(b.now)
 	mic.say(b, -1, false)

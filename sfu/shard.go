@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -24,8 +25,10 @@ const (
 	housekeeping = 100 * time.Millisecond
 	// paceInterval is how often viewers with a backlog get their next share.
 	paceInterval = time.Millisecond
-	// reportInterval is the time between two sender reports of a viewer.
+	// reportInterval is the time between two sender reports of a viewer, and
+	// answerInterval that of one whose path only the answers to them measure.
 	reportInterval = 2 * int64(time.Second)
+	answerInterval = 500 * int64(time.Millisecond)
 	// commandQueue is how many commands may wait for a shard.
 	commandQueue = 1024
 )
@@ -260,16 +263,28 @@ func (sh *shard) choose(now int64) {
 // the timestamps of another layer go on.
 func (sh *shard) reports(now int64) {
 	for _, m := range sh.members {
-		if now-m.reported >= reportInterval || m.video != nil && m.video.begun > m.reported {
+		if now-m.reported >= m.reportsAfter(now) || m.video != nil && m.video.begun > m.reported {
 			m.reported = now
 			sh.report(m, sh.sfu.now()) // the round may have taken a while
 		}
 	}
 }
 
+// reportsAfter is the time between two sender reports of the viewer.
+func (m *member) reportsAfter(now int64) int64 {
+	switch {
+	case m.estimate == nil || !m.estimate.NeedsReports():
+		return reportInterval
+	case m.estimate.HoldsReports(now):
+		return math.MaxInt64
+	}
+	return answerInterval
+}
+
 // report sends the sender reports of a viewer's tracks: the capture clock that
-// all layers share, in the viewer's own timestamps (RFC 3550 section 6.4.1).
-func (sh *shard) report(m *member, now int64) {
+// all layers share, in the viewer's own timestamps (RFC 3550 section 6.4.1). It
+// returns the middle of that of the video, 0 when none was sent.
+func (sh *shard) report(m *member, now int64) (middle uint32) {
 	var reports []rtcp.Packet
 	ntp := ntpTime(sh.sfu.wall(now))
 	for _, o := range []*outlet{m.video, m.audio} {
@@ -288,9 +303,14 @@ func (sh *shard) report(m *member, now int64) {
 		m.counted = sent
 	}
 	if len(reports) == 0 {
-		return
+		return 0
 	}
 	if err := m.viewer.rtcp.WriteRTCP(reports); err != nil {
 		m.viewer.log.Debug("send reports", "err", err)
+		return 0
 	}
+	if m.video == nil || m.video.current == nil || m.video.packets == 0 {
+		return 0
+	}
+	return uint32(ntp >> 16)
 }

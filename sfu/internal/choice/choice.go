@@ -85,7 +85,7 @@ const (
 	held = time.Minute
 	// retryMin and retryMax bound the wait after such a mistake, which doubles
 	// with each.
-	retryMin = 2 * time.Second
+	retryMin = 20 * time.Second
 	retryMax = 2 * time.Minute
 	// proof is the share of the estimate at such a mistake, in percent, from which
 	// on the path is another one.

@@ -15,6 +15,10 @@
 //   - Loss without a queue is taken for the path's own, up to 20 %: packets lost
 //     by radio do not come back when less is sent.
 //
+// Of receivers that send receiver reports only, or an estimate of their own, pulses
+// find out what more fits: padding, and a sender report behind it whose round trip
+// the receiver reports.
+//
 // An Estimator owns the history of sent packets and every filter over it. It is
 // a plain value: no goroutine, no lock, no clock, nothing to close. One belongs
 // to each viewer and is touched only by the goroutine of the viewer's shard, so

@@ -31,6 +31,7 @@ type State struct {
 	Queue    time.Duration // standing queue on the path above its base delay
 	Overuse  bool          // more is sent right now than the path carries
 	Loss     float64       // fraction lost in about the last second, 0 to 1
+	Tight    bool          // it was so in the last half minute
 	Source   string        // "transport-cc", "remb", "loss" or "none"
 }
 
@@ -54,6 +55,8 @@ const (
 	rembFresh = 10 * second
 	// silence is how long packets may go unreported before the target falls.
 	silence = 2500 * millisecond
+	// tightFor is how long a path counts as tight after it was full.
+	tightFor = 30 * second
 	// silenceStep is the time between two cuts while reports stay out.
 	silenceStep = 500 * millisecond
 )
@@ -74,6 +77,7 @@ type Estimator struct {
 	control  control
 	probe    probe
 	reports  reports
+	pulse    pulse
 
 	heard   int64 // when feedback last acknowledged something
 	unheard int64 // when the first packet since then was sent; 0: none was
@@ -128,10 +132,12 @@ func (e *Estimator) State() State {
 		Loss:    e.losses.fraction(),
 		Queue:   time.Duration(e.floor.queue()) * time.Microsecond,
 		Overuse: e.control.overuse,
+		Tight:   e.control.decreased != 0 && e.control.updated-e.control.decreased < tightFor,
 	}
 	if e.source == sourceREMB || e.source == sourceLoss {
 		s.Loss = e.reports.loss
 		s.Queue = time.Duration(e.reports.queue) * time.Microsecond
+		s.Tight = e.reports.cutAt != 0 && e.reports.updated-e.reports.cutAt < tightFor
 		return s
 	}
 	s.Received = int(e.acked.long())

@@ -70,11 +70,11 @@ func TestREMBAndReports(t *testing.T) {
 	e := New(Config{})
 	now := int64(time.Second)
 	e.REMB(3e6, now)
-	e.Report(0.01, int64(40*time.Millisecond), 0, now)
+	e.Report(Reception{Loss: 0.01, RTT: int64(40 * time.Millisecond)}, now)
 	if s := e.State(); s.Bitrate != 3_000_000 || s.Source != "remb" {
 		t.Errorf("after a REMB and a good report: %+v", s)
 	}
-	e.Report(0.30, int64(40*time.Millisecond), 0, now+int64(time.Second))
+	e.Report(Reception{Loss: 0.30, RTT: int64(40 * time.Millisecond)}, now+int64(time.Second))
 	if s := e.State(); s.Bitrate != 2_550_000 || !s.Overuse || s.Loss != 0.30 {
 		t.Errorf("after 30 %% loss: %+v", s)
 	}
@@ -84,7 +84,7 @@ func TestREMBAndReports(t *testing.T) {
 	}
 	for i := range 30 {
 		e.REMB(3e6, now+int64(time.Duration(2+i)*time.Second))
-		e.Report(0, 0, 0, now+int64(time.Duration(2+i)*time.Second))
+		e.Report(Reception{}, now+int64(time.Duration(2+i)*time.Second))
 	}
 	if s := e.State(); s.Bitrate != 3_000_000 {
 		t.Errorf("after 30 good seconds: %+v", s)
@@ -98,7 +98,7 @@ func TestReportsAlone(t *testing.T) {
 	report := func(n int, loss float64, rtt time.Duration) State {
 		for range n {
 			now += int64(time.Second)
-			e.Report(loss, int64(rtt), 0, now)
+			e.Report(Reception{Loss: loss, RTT: int64(rtt)}, now)
 		}
 		return e.State()
 	}
@@ -124,9 +124,6 @@ func TestReportsAlone(t *testing.T) {
 	report(3, math.Inf(1), math.MaxInt64)
 	report(3, -1, math.MinInt64)
 	sane(t, e, Config{})
-	if e.CanProbe(now) {
-		t.Error("would probe without transport-wide feedback")
-	}
 }
 
 // TestReportsKnowWhatWasSent: loss says at once what the path carries, and half a
@@ -136,7 +133,7 @@ func TestReportsKnowWhatWasSent(t *testing.T) {
 	now := int64(time.Second)
 	report := func(loss float64, rtt time.Duration, sent int) int {
 		now += int64(time.Second)
-		e.Report(loss, int64(rtt), sent, now)
+		e.Report(Reception{Loss: loss, RTT: int64(rtt), Sent: sent}, now)
 		return e.State().Bitrate
 	}
 	const near = 40 * time.Millisecond
@@ -172,7 +169,7 @@ func TestFallbackAndBack(t *testing.T) {
 	w.run(2*time.Second, nil)
 	before := w.e.State()
 	w.e.REMB(100e3, w.now*nanos)
-	w.e.Report(0.5, 0, 0, w.now*nanos)
+	w.e.Report(Reception{Loss: 0.5}, w.now*nanos)
 	if s := w.e.State(); s != before {
 		t.Errorf("other reports beside transport-wide ones: %+v, before %+v", s, before)
 	}

@@ -13,6 +13,9 @@ const (
 	arrivedCut = 0.95
 	// slowQueue is the growth of the round trip that counts as overuse.
 	slowQueue = 200 * millisecond
+	// fallen is the share of a receiver's estimate below which it has not only
+	// wavered.
+	fallen = 0.95
 )
 
 // reports is what receivers without transport-wide feedback tell.
@@ -20,8 +23,11 @@ type reports struct {
 	loss    float64
 	queue   int64   // what the last two round trips had above their base
 	rtt     int64   // the last round trip; 0: unknown
+	jitter  int64   // mean change from one round trip to the next
 	remb    float64 // 0: none yet
 	rembAt  int64
+	roseAt  int64   // when the REMB last rose; 0: not since it fell
+	proven  float64 // what a pulse has shown to fit, whatever a REMB says; 0: nothing
 	limit   float64 // what loss allows, beside a REMB; 0: everything
 	cut     float64 // the rate at which loss last set in; 0: never
 	cutAt   int64
@@ -36,44 +42,66 @@ func (e *Estimator) REMB(bitsPerSecond float64, now int64) {
 		return
 	}
 	r := &e.reports
-	r.remb = min(max(bitsPerSecond, float64(e.config.Min)), float64(e.config.Max))
-	r.rembAt = at
+	remb := min(max(bitsPerSecond, float64(e.config.Min)), float64(e.config.Max))
+	switch {
+	case r.remb > 0 && remb > r.remb:
+		r.roseAt = at
+	case remb < r.remb*fallen:
+		r.roseAt, r.proven = 0, 0
+		e.pulse.forget(at)
+	case remb < r.proven && at-r.roseAt >= behindFor:
+		r.proven = 0 // it is a limit
+	}
+	r.remb, r.rembAt = remb, at
 	e.fallBack(sourceREMB)
 	e.followREMB()
 }
 
-// Report takes a receiver report (RFC 3550 section 6.4.1): the fraction lost and
-// the round trip in nanoseconds, 0 when unknown. sent is the rate of what it tells
-// of, in bits per second, 0 when unknown. It counts while there is no
-// transport-wide feedback, which tells all of that better.
-func (e *Estimator) Report(loss float64, rtt int64, sent int, now int64) {
+// Reception is what a receiver report says (RFC 3550 section 6.4.1).
+type Reception struct {
+	Loss    float64 // fraction lost
+	RTT     int64   // nanoseconds; 0: unknown
+	Answers uint32  // the sender report that the round trip is from: the middle of its NTP time
+	Sent    int     // rate of what it tells of, bits per second; 0: unknown
+}
+
+// Report takes a receiver report. It counts while there is no transport-wide
+// feedback, which tells all of that better.
+func (e *Estimator) Report(told Reception, now int64) {
 	at := now / 1000
-	if math.IsNaN(loss) || e.transportFresh(at) {
+	if math.IsNaN(told.Loss) || e.transportFresh(at) {
 		return
 	}
-	r := &e.reports
-	r.loss = min(max(loss, 0), 1)
+	r, sent := &e.reports, told.Sent
+	own := e.concludePulse(told, at)
+	if !own || told.Loss < lossHigh {
+		r.loss = min(max(told.Loss, 0), 1)
+	}
 	remb := r.remb > 0 && at-r.rembAt < rembFresh
 	if remb {
 		e.fallBack(sourceREMB)
 	} else {
 		e.fallBack(sourceLoss)
 	}
-	e.roundTrip(rtt/1000, at)
+	if !own {
+		e.roundTrip(told.RTT/1000, at)
+	}
 	elapsed := float64(min(max(at-r.updated, 0), second)) / float64(second)
 	r.updated = at
 	e.control.overuse = r.loss > lossHigh || r.queue > slowQueue
 	switch {
 	case e.control.overuse && at-r.cutAt >= cutTime:
 		r.cutAt = at
+		e.pulse.forget(at)
 		r.limit = min(e.target*(1-r.loss/2), e.target*arrivedCut)
 		r.cut = e.target
 		if sent > 0 {
 			r.limit = min(e.target*arrivedCut, r.arrived(float64(sent)))
 			r.cut = r.limit
 		}
+		r.proven = min(r.proven, r.limit)
 	case r.loss < lossLow:
-		r.grow(e.target, elapsed)
+		r.grow(e.target, e.pulse.bound(float64(sent), at), elapsed)
 	}
 	if remb {
 		e.followREMB()
@@ -103,13 +131,14 @@ func (e *Estimator) roundTrip(rtt, now int64) {
 	if r.rtt == 0 {
 		r.rtt = rtt
 	}
+	r.jitter += (max(rtt-r.rtt, r.rtt-rtt) - r.jitter) / 8
 	r.queue = max(min(rtt, r.rtt)-e.floor.base(), 0)
 	r.rtt = rtt
 }
 
 // grow lets the limit rise (section 6 of draft-ietf-rmcat-gcc-02), slowly near
-// the rate at which loss set in.
-func (r *reports) grow(target, elapsed float64) {
+// the rate at which loss set in, and not above bound.
+func (r *reports) grow(target, bound, elapsed float64) {
 	if r.limit == 0 {
 		r.limit = target
 	}
@@ -117,21 +146,22 @@ func (r *reports) grow(target, elapsed float64) {
 	if r.cut > 0 && r.limit > nearCut*r.cut {
 		factor = slowGrowth
 	}
-	r.limit *= math.Pow(factor, elapsed)
+	r.limit = max(r.limit, min(r.limit*math.Pow(factor, elapsed), bound))
 	if r.limit > 1.2*r.cut {
 		r.cut = 0
 	}
 }
 
-// followREMB takes the receiver's estimate, less what loss forbids.
+// followREMB takes the receiver's estimate or what was shown to fit, less what
+// loss forbids.
 func (e *Estimator) followREMB() {
 	r := &e.reports
 	if r.limit > 0 && r.cut > 0 {
-		e.setTarget(min(r.remb, r.limit))
+		e.setTarget(min(max(r.remb, r.proven), r.limit))
 		return
 	}
 	r.limit = 0
-	e.setTarget(r.remb)
+	e.setTarget(max(r.remb, r.proven))
 }
 
 // transportFresh reports whether transport-wide feedback still counts.

@@ -94,9 +94,9 @@ func TestSentOddities(t *testing.T) {
 	e := New(Config{})
 	for i, size := range []int{-1, 0, 1 << 30, math.MinInt, math.MaxInt} {
 		e.Sent(uint16(i), size, int64(i-2)*int64(time.Hour), i%2 == 0)
-		e.StartProbe(math.MaxInt, int64(i))
-		e.StartProbe(-1, int64(i))
-		_ = e.ProbeBudget(int64(i))
+		e.StartProbe(math.MaxInt, math.MaxInt, int64(i))
+		e.StartProbe(-1, -1, int64(i))
+		_ = e.ProbeBudget(int64(i), uint64(i))
 	}
 	sane(t, e, Config{})
 }
@@ -127,10 +127,10 @@ func FuzzFeedback(f *testing.F) {
 			}
 			if len(data) >= 16 {
 				e.REMB(math.Float64frombits(binary.BigEndian.Uint64(data)), now)
-				e.Report(math.Float64frombits(binary.BigEndian.Uint64(data[8:])), step, int(step), now)
+				e.Report(Reception{Loss: math.Float64frombits(binary.BigEndian.Uint64(data[8:])), RTT: step, Sent: int(step)}, now)
 			}
-			e.StartProbe(int(step), now)
-			if n := e.ProbeBudget(now); n < 0 {
+			e.StartProbe(int(step), int(step), now)
+			if n := e.ProbeBudget(now, uint64(step)); n < 0 {
 				t.Fatalf("a budget of %d", n)
 			}
 			e.Sent(seq+uint16(round), len(data), now, true)

@@ -159,7 +159,7 @@ func (w *world) media() {
 }
 
 func (w *world) pad() {
-	for left := w.e.ProbeBudget(w.now * nanos); left >= 100; left -= max(w.padding, 270) {
+	for left := w.e.ProbeBudget(w.now*nanos, 0); left >= 100; left -= max(w.padding, 270) {
 		w.send(max(w.padding, min(left, 270)), true)
 	}
 }
@@ -183,7 +183,7 @@ func (w *world) choose() {
 	}
 	next := w.layers[min(w.layer+1, len(w.layers)-1)] * 1.25
 	if w.probing && bitrate < next && w.e.CanProbe(w.now*nanos) {
-		w.e.StartProbe(int(next), w.now*nanos)
+		w.e.StartProbe(int(next), 0, w.now*nanos)
 	}
 }
 

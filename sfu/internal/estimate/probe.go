@@ -86,14 +86,24 @@ type probe struct {
 func (e *Estimator) CanProbe(now int64) bool {
 	at := now / 1000
 	p := &e.probe
-	return e.source == sourceTransport && at-e.heard < second && !e.control.overuse &&
+	if e.source != sourceTransport {
+		return e.mayPulse(at)
+	}
+	return at-e.heard < second && !e.control.overuse &&
 		p.stage == probeIdle && at >= p.next && e.floor.queue()-e.floor.noise() < maxQueueToProbe
 }
 
 // StartProbe begins a cluster at target bits per second, media included, or at
 // four times what is known to fit when that is less. It does nothing unless
-// CanProbe, or when the target is no more than the present one.
-func (e *Estimator) StartProbe(target int, now int64) {
+// CanProbe, or when the target is no more than the present one. media is the rate
+// that is sent without it.
+func (e *Estimator) StartProbe(target, media int, now int64) {
+	if e.source != sourceTransport {
+		if e.mayPulse(now / 1000) {
+			e.startPulse(float64(target), float64(media), now/1000)
+		}
+		return
+	}
 	known := max(e.target, e.acked.long())
 	reach := float64(probeReach)
 	if known < probeLow {
@@ -114,11 +124,17 @@ func (e *Estimator) StartProbe(target int, now int64) {
 
 // Probing reports whether a cluster is being sent: ask for ProbeBudget every few
 // milliseconds.
-func (e *Estimator) Probing() bool { return e.probe.stage == probeSending }
+func (e *Estimator) Probing() bool {
+	return e.probe.stage == probeSending || e.pulse.stage == probeSending
+}
 
 // ProbeBudget returns how many bytes of padding the cluster wants at now, beside
-// the media that Sent has told of; 0 when none.
-func (e *Estimator) ProbeBudget(now int64) (bytes int) {
+// the media that Sent has told of; 0 when none. sent is the total of all bytes that
+// went to the viewer.
+func (e *Estimator) ProbeBudget(now int64, sent uint64) (bytes int) {
+	if e.pulse.stage == probeSending {
+		return e.pulse.budget(now/1000, sent)
+	}
 	p := &e.probe
 	if p.stage != probeSending {
 		return 0

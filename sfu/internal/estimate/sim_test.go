@@ -174,7 +174,7 @@ func TestProbeFindsTheLink(t *testing.T) {
 				if !w.e.CanProbe(w.now * nanos) {
 					t.Fatalf("cannot probe: %+v", w.e.State())
 				}
-				w.e.StartProbe(int(c.target), w.now*nanos)
+				w.e.StartProbe(int(c.target), 0, w.now*nanos)
 				if !w.e.Probing() || w.e.CanProbe(w.now*nanos) {
 					t.Fatal("no cluster is open")
 				}
@@ -196,7 +196,7 @@ func TestProbesBackOff(t *testing.T) {
 	probes := 0
 	w.run(20*time.Second, func(time.Duration, State) {
 		if w.e.CanProbe(w.now * nanos) {
-			w.e.StartProbe(3_500_000, w.now*nanos)
+			w.e.StartProbe(3_500_000, 0, w.now*nanos)
 			probes++
 		}
 	})
@@ -278,7 +278,7 @@ func TestProbesDoNotMislead(t *testing.T) {
 				w.e.setTarget(c.sent)
 				w.run(20*time.Second, func(elapsed time.Duration, s State) {
 					if w.e.CanProbe(w.now * nanos) {
-						w.e.StartProbe(int(c.target), w.now*nanos)
+						w.e.StartProbe(int(c.target), 0, w.now*nanos)
 					}
 					if elapsed < 5*time.Second {
 						return
