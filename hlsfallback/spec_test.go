@@ -168,3 +168,22 @@ func TestS03S12DiscontinuitySequenceOfTheFirstSegment(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingBehindTheEnd: gaps of the time in which nobody came back are no part of a
+// recording, though ticks put them a little before its end; others are.
+func TestNothingBehindTheEnd(t *testing.T) {
+	end := startTime().Add(2 * time.Second)
+	list := []sluice.Segment{
+		{Start: startTime(), Gap: true},
+		{Start: startTime().Add(time.Second)},
+		{Start: startTime().Add(1990 * time.Millisecond), Gap: true},
+		{Start: end.Add(-20 * time.Microsecond), Gap: true},
+		{Start: end.Add(time.Second), Gap: true},
+	}
+	if got := len(ending(list, end)); got != 3 {
+		t.Errorf("%d segments are left", got)
+	}
+	if got := len(ending(list, time.Time{})); got != len(list) {
+		t.Errorf("%d segments of a recording that goes on", got)
+	}
+}

@@ -133,10 +133,11 @@ func (v *shelved) load(ctx context.Context, rec string) (*show, int, error) {
 	return s, size, nil
 }
 
-// ending leaves out the gaps behind the end of a recording: nobody came back.
+// ending leaves out the gaps behind the end of a recording: nobody came back. They
+// begin there as far as the ticks of a rendition can say.
 func ending(segments []sluice.Segment, end time.Time) []sluice.Segment {
 	n := len(segments)
-	for !end.IsZero() && n > 0 && segments[n-1].Gap && !segments[n-1].Start.Before(end) {
+	for !end.IsZero() && n > 0 && segments[n-1].Gap && end.Sub(segments[n-1].Start) < time.Millisecond {
 		n--
 	}
 	return segments[:n]
