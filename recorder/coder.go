@@ -1,7 +1,6 @@
 package recorder
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -170,7 +169,7 @@ func (s *show) thumbnail(o *output, at time.Time, part []byte) {
 	}
 	file := append(append([]byte(nil), o.section...), part...)
 	s.recorder.wg.Go(func() {
-		data, err := ffmpeg.Still(context.Background(), s.recorder.cfg.FFmpeg, file)
+		data, err := ffmpeg.Still(s.recorder.jobs, s.recorder.cfg.FFmpeg, file)
 		c.stills <- still{number, data, err}
 	})
 }

@@ -150,7 +150,10 @@ func (l *lane) pictured() bool {
 
 // needsKeyframe reports whether nothing can be shown before a keyframe comes.
 func (l *lane) needsKeyframe() bool {
-	return l.video.NeedsKeyframe() || l.out != nil && l.out.lost
+	if l.out == nil {
+		return l.video.NeedsKeyframe() || l.show.coder.wanted() && l.show.recorder.Encoder() != ""
+	}
+	return l.video.NeedsKeyframe() || l.out.lost
 }
 
 // flush closes what is open, since nothing will continue it.

@@ -85,6 +85,8 @@ type Recorder struct {
 	spool    *archive.Spool
 	ctx      context.Context // of what goes on in the background; ends with Close
 	cancel   context.CancelFunc
+	jobs     context.Context // of short work of ffmpeg, which Close does not wait for
+	endJobs  context.CancelFunc
 	space    func() error
 	counters counters
 	ffmpeg   bool // it is there
@@ -132,6 +134,7 @@ func New(cfg Config, deps Deps) (*Recorder, error) {
 		shows: map[string]*show{}, running: map[string]*record{}, waiting: map[string]*resumed{}, ended: map[string]*finished{},
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.jobs, r.endJobs = context.WithCancel(r.ctx)
 	r.space = archive.SpaceGuard(deps.Store, func(total int64) int64 { return min(cfg.Reserve, total/20) })
 	if deps.Shared != nil {
 		r.remote, r.spool = archive.NewRemote(deps.Shared), &archive.Spool{Limit: cfg.Spool}
@@ -166,8 +169,8 @@ func (r *Recorder) findFFmpeg() {
 func (r *Recorder) needEncoder() {
 	r.probing.Do(func() {
 		r.wg.Go(func() {
-			encoder, err := ffmpeg.Probe(context.Background(), r.cfg.FFmpeg)
-			if err != nil {
+			encoder, err := ffmpeg.Probe(r.jobs, r.cfg.FFmpeg)
+			if err != nil && r.jobs.Err() == nil {
 				r.log.Warn("ffmpeg has no H.264 encoder that works: no HLS of VP8 and VP9", "err", err)
 			}
 			r.encoder.Store(&encoder)
@@ -193,6 +196,7 @@ func (r *Recorder) canEncode() bool {
 // starts again within the grace time.
 func (r *Recorder) Close() error {
 	close(r.stop)
+	r.endJobs()
 	patience := time.AfterFunc(closePatience, r.cancel) // for what is on its way to the shared store
 	defer patience.Stop()
 	r.wg.Wait()

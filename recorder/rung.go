@@ -54,6 +54,18 @@ func (s *show) transcode(l *lane, u frame.Unit, at time.Time) {
 	g.pictures.Push(time.Now(), tick, u.Key, u.Data, l.width, l.height)
 }
 
+// coderStart is how long sound waits for a transcoder that has to be found, and for
+// the keyframe that it begins with: players put up badly with sound that begins
+// before the picture.
+const coderStart = 10 * time.Second
+
+// wanted reports whether there are pictures to be transcoded and none is yet.
+func (c *coder) wanted() bool {
+	s := c.show
+	return c.best.source == nil && !s.recorder.sparing.Load() &&
+		slices.ContainsFunc(s.lanes, func(l *lane) bool { return l.pictured() && l.out == nil })
+}
+
 // rung returns what is made of a layer, nil: nothing.
 func (c *coder) rung(l *lane) *rung {
 	if c.best.source == l {

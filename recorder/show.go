@@ -248,7 +248,11 @@ func (s *show) waitsForVideo(at time.Time) bool {
 	if s.waited.IsZero() || at.Before(s.waited) {
 		s.waited = at
 	}
-	return at.Sub(s.waited) < s.recorder.cfg.Segment
+	patience := s.recorder.cfg.Segment
+	if s.coder.wanted() {
+		patience = coderStart
+	}
+	return at.Sub(s.waited) < patience
 }
 
 // hasVideo reports whether a track brings pictures that are recorded.

@@ -25,7 +25,7 @@ const workingSpans = 7
 
 // work notes the memory that forwarding to the viewer needs.
 func (m *member) work(w wire) {
-	spans := append(m.working[:0], prefetch.Of(m.video), prefetch.Of(m.audio))
+	spans := []prefetch.Span{prefetch.Of(m.video), prefetch.Of(m.audio)}
 	if m.video != nil {
 		spans = append(spans, prefetch.Of(m.video.track))
 	}
@@ -35,6 +35,7 @@ func (m *member) work(w wire) {
 			spans = append(spans, prefetch.Of(s), s.aead.Memory())
 		}
 	}
+	copy(m.working[:], spans)
 }
 
 // fetch begins to bring that memory into the cache.

@@ -11953,7 +11953,7 @@ function updateFromToPTS(fragFrom, fragTo) {
       fragTo.setStart(fragFrom.start + fragFrom.duration);
     }
   } else {
-    fragTo.setStart(Math.max(fragFrom.start - fragTo.duration, 0));
+    fragTo.setStart(fragFrom.start - fragTo.duration);
   }
 }
 function updateFragPTSDTS(details, frag, startPTS, endPTS, startDTS, endDTS, iframesOnly, logger) {
