@@ -40,12 +40,12 @@ func TestCutsOfALateTranscoder(t *testing.T) {
 	cfg.FFmpeg, cfg.Rungs = late, 1
 	media := newStudio(filmVP8(t, 1, "q", "160x90"), filmVP8(t, 2, "f", "320x180"), tone(3))
 	media.step = 40 * time.Millisecond
-	r, stop := newRecorder(t, cfg, media, memoryStore(), nil)
 	encoder, err := ffmpeg.Probe(t.Context(), "ffmpeg")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.encoder.Store(&encoder) // in less than a second
+	r, stop := newRecorder(t, cfg, media, memoryStore(), nil)
+	r.encoder.Store(&encoder) // before the other is found
 	eventually(t, "three segments", func() bool { return len(durable(t, r, pictureID+"q")) >= 3 && len(durable(t, r, aacID)) >= 3 })
 	stop()
 	lead := durable(t, r, pictureID)

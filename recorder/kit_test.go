@@ -41,6 +41,7 @@ type source struct {
 	missing int
 	set     func(frame int) time.Duration // of the clock of capture times; nil: never
 	shown   func(frame int) int           // its place in time; nil: frames are shown as they are sent
+	rests   func(frame int) time.Duration // before it, of all pauses together; nil: none
 }
 
 // studio is Media and Tap: its clock stands still until it is moved, and what was
@@ -153,7 +154,14 @@ func (s *studio) pass(t testing.TB, d time.Duration) time.Duration {
 // at is when a frame is captured. A clock with skew runs faster than it says.
 func (s *source) at(frame int) time.Duration {
 	seconds := float64(frame) * float64(s.ticks) / float64(s.track.ClockRate)
-	return time.Duration(seconds / (1 + s.skew) * float64(time.Second))
+	return time.Duration(seconds/(1+s.skew)*float64(time.Second)) + s.rested(frame)
+}
+
+func (s *source) rested(frame int) time.Duration {
+	if s.rests == nil {
+		return 0
+	}
+	return s.rests(frame)
 }
 
 func (s *source) shoot(start time.Time, until time.Duration, f func(*sluice.Packet)) {
@@ -173,7 +181,7 @@ func (s *source) shoot(start time.Time, until time.Duration, f func(*sluice.Pack
 				continue
 			}
 			f(&sluice.Packet{
-				Track: s.track, Lost: s.missing, Timestamp: s.start + uint32(place)*s.ticks,
+				Track: s.track, Lost: s.missing, Timestamp: s.start + uint32(place)*s.ticks + uint32(s.rested(place).Seconds()*float64(s.track.ClockRate)),
 				Captured: captured, Marker: s.track.Video && i == len(payloads)-1, Payload: payload,
 			})
 			s.missing = 0

@@ -20,6 +20,7 @@ type output struct {
 	what   sluice.Rendition // ID is "" before its format is known
 	packer *pack.Packer     // nil before that
 
+	fresh   bool     // it has no segment yet
 	init    int      // version of the newest init section
 	section []byte   // its bytes
 	parts   [][]byte // of the open segment
@@ -126,7 +127,7 @@ func (o *output) resume() {
 		next, o.init, o.skip = before[n-1].Sequence+1, before[n-1].Init, o.show.skip
 		breaks = archive.Breaks(before)
 	} else {
-		breaks = o.show.breaks()
+		o.fresh, breaks = true, o.show.breaks()
 	}
 	track := uint32(fmp4.AudioTrack)
 	if o.video {
@@ -158,6 +159,7 @@ func (o *output) picture(at time.Time, key bool, data []byte) {
 		o.lost = true
 		return
 	}
+	o.cover(tick)
 	began := o.packer.Time(begun)
 	o.next = o.reach(tick) || o.next
 	cut := !open || key && (o.next || !o.follows && o.show.due(began, at)) || at.Sub(began) >= longestSegment
@@ -192,7 +194,11 @@ func (o *output) plan(tick int64) {
 // bridge lets gaps, cut where segments were to begin, stand for what a transcoder
 // has not given before a tick.
 func (o *output) bridge(tick int64) {
-	if o.follows && o.running() && len(o.cuts) > 0 && tick-o.packer.End() > o.ticks(o.show.recorder.cfg.Part) {
+	most := o.show.recorder.cfg.Part
+	if o.video {
+		most = videoPatience
+	}
+	if o.follows && o.running() && len(o.cuts) > 0 && tick-o.packer.End() > o.ticks(most) {
 		o.gaps(tick)
 	}
 }
@@ -249,6 +255,7 @@ func (o *output) silence(tick int64) {
 // sound adds a packet that begins at a tick.
 func (o *output) sound(tick int64, data []byte, ticks int64) {
 	o.bridge(tick)
+	o.cover(tick)
 	cut := o.reach(tick) || !o.running() || o.next || o.overdue(tick)
 	if !o.packer.Push(tick, fmp4.Sample{Key: true, Data: data}, cut) {
 		return
@@ -364,6 +371,7 @@ func (o *output) Segment(g sluice.Segment) {
 	s := o.show
 	s.record.remember(o.id, memory{g.Sequence, o.parts})
 	o.parts = nil
+	s.record.sent(o.id, g)
 	s.record.writer.Segment(o.id, g)
 	s.recorder.deps.Sink.Segment(s.meta.ID, o.id, g)
 	o.measure(g)

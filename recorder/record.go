@@ -22,6 +22,7 @@ type record struct {
 	mu       sync.Mutex
 	meta     archive.Meta
 	segments map[string][]sluice.Segment // durable, by rendition
+	flying   map[string][]sluice.Segment // on their way to the disk
 	inits    map[string]map[int][]byte
 	recent   map[string][]memory
 	failing  bool
@@ -37,6 +38,7 @@ type memory struct {
 func (c *record) done(o archive.Outcome) {
 	c.mu.Lock()
 	c.segments[o.Rendition] = append(c.segments[o.Rendition], o.Segment)
+	c.flying[o.Rendition] = slices.DeleteFunc(c.flying[o.Rendition], func(s sluice.Segment) bool { return s.Sequence <= o.Segment.Sequence })
 	changed := c.failing != (o.Err != nil)
 	c.failing = o.Err != nil
 	c.mu.Unlock()
@@ -53,6 +55,23 @@ func (c *record) done(o archive.Outcome) {
 		c.log.Error("the disk takes no more: the recording pauses, live goes on", "err", o.Err)
 	case changed:
 		c.log.Info("the recording goes on: the disk takes it again")
+	}
+}
+
+// finished lists the segments of a rendition, durable or not.
+func (c *record) finished(rendition string) []sluice.Segment {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Concat(c.segments[rendition], c.flying[rendition])
+}
+
+// sent notes that segments are on their way to the disk.
+func (c *record) sent(rendition string, list ...sluice.Segment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range list {
+		s.Parts = nil
+		c.flying[rendition] = append(c.flying[rendition], s)
 	}
 }
 

@@ -289,7 +289,7 @@ func (s *show) start(at time.Time) {
 	s.log = s.log.With("session", s.meta.ID)
 	c := &record{
 		log: s.log, count: &r.counters, meta: s.meta, segments: segments,
-		inits: map[string]map[int][]byte{}, recent: map[string][]memory{},
+		flying: map[string][]sluice.Segment{}, inits: map[string]map[int][]byte{}, recent: map[string][]memory{},
 	}
 	c.meta.Renditions = slices.Clone(s.meta.Renditions) // the show changes its own
 	limits := archive.Limits{Queue: queueBytes, Space: r.space, Done: c.done}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/recorder/internal/archive"
 )
 
@@ -45,8 +46,54 @@ func (s *show) fillVacant(now time.Time) {
 	}
 }
 
+// cover lets gaps stand for the time before the first media of a rendition, as where
+// the layers of a publisher come one after the other: all cover the same time, and
+// players never look for what does not exist.
+func (o *output) cover(tick int64) {
+	if !o.fresh {
+		return
+	}
+	o.fresh = false
+	s := o.show
+	gaps := archive.Ahead(s.lead(o), o.packer.Time(tick), s.recorder.cfg.Part/2)
+	if len(gaps) == 0 {
+		return
+	}
+	last := gaps[len(gaps)-1]
+	o.packer.Follow(last, min(tick, o.packer.At(last.Start.Add(last.Duration))))
+	if s.breaks() > last.Breaks {
+		o.packer.Break()
+	}
+	s.record.sent(o.id, gaps...)
+	s.record.writer.Gaps(o.id, gaps)
+	for _, g := range gaps {
+		s.recorder.deps.Sink.Segment(s.meta.ID, o.id, g)
+	}
+}
+
+// lead lists the segments of the rendition that goes back furthest, the growing one
+// included.
+func (s *show) lead(but *output) (lead []sluice.Segment) {
+	for _, o := range s.outputs {
+		if o == but {
+			continue
+		}
+		list := s.record.finished(o.id)
+		if o.packer != nil {
+			if growing, ok := o.packer.Growing(); ok {
+				list = append(list, growing)
+			}
+		}
+		if len(list) > 0 && (len(lead) == 0 || list[0].Start.Before(lead[0].Start)) {
+			lead = list
+		}
+	}
+	return lead
+}
+
 // vacate begins a gap at a time.
 func (o *output) vacate(at time.Time) {
+	o.cover(o.tickOf(at))
 	o.vacant = o.packer.Vacate(max(o.packer.End(), o.tickOf(at)))
 	o.next, o.lost, o.cuts = true, o.video, nil
 }

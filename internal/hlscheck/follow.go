@@ -340,5 +340,8 @@ func (f *follower) reported(ctx context.Context, whole *Playlist, report Report)
 	if detail := differ(whole, other); detail != "" {
 		f.fail(f.name, "6.2.4", "%s: %s", report.URI, detail)
 	}
+	if detail := apart(whole, other); detail != "" {
+		f.fail(f.name, "6.2.4", "%s: %s", report.URI, detail)
+	}
 	return nil
 }

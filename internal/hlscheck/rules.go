@@ -280,6 +280,20 @@ func (h *History) positions(p *Playlist, at time.Time) {
 	}
 }
 
+// apart finds that two playlists, fetched one after the other, do not begin together: what
+// one has and another has not is no longer than the target duration (RFC 8216 section
+// 6.2.4). A segment may have left between the two.
+func apart(a, b *Playlist) string {
+	if len(a.Segments) == 0 || len(b.Segments) == 0 {
+		return ""
+	}
+	first, other := a.Segments[0].Date, b.Segments[0].Date
+	if off := other.Sub(first); !first.IsZero() && !other.IsZero() && off.Abs() > 2*a.Target {
+		return fmt.Sprintf("it begins %v after this one", off)
+	}
+	return ""
+}
+
 // differ finds segments of the same time in two playlists, of which nothing is
 // skipped, that have different discontinuity sequence numbers (section 6.2.4).
 func differ(a, b *Playlist) string {

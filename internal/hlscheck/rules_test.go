@@ -157,6 +157,12 @@ func TestRenditionsDiffer(t *testing.T) {
 	if detail := differ(parsed(broken), parsed(late)); detail == "" {
 		t.Error("a rendition that begins late with 0 is found good")
 	}
+	if detail := apart(parsed(broken), parsed(late)); detail != "" {
+		t.Error(detail)
+	}
+	if detail := apart(parsed(broken), parsed(text(9, 12, 0))); detail == "" {
+		t.Error("a rendition without the beginning is found good")
+	}
 	late = strings.Replace(late, "DISCONTINUITY-SEQUENCE:0", "DISCONTINUITY-SEQUENCE:1", 1)
 	if detail := differ(parsed(broken), parsed(late)); detail != "" {
 		t.Error(detail)

@@ -31,8 +31,11 @@ func lacking(all map[string][]sluice.Segment) map[string][]sluice.Segment {
 	}
 	gaps := map[string][]sluice.Segment{}
 	for id, list := range all {
-		next, begin := sluice.Segment{Init: 1}, 0
+		next, begin := sluice.Segment{Init: 1}, max(0, len(lead)-maxAhead)
 		breaks := Breaks(list)
+		if len(lead) > 0 {
+			next.Sequence = lead[begin].Sequence // as Ahead would have it
+		}
 		if n := len(list); n > 0 {
 			last := list[n-1]
 			next = sluice.Segment{Sequence: last.Sequence + 1, Init: last.Init}
@@ -53,6 +56,30 @@ func lacking(all map[string][]sluice.Segment) map[string][]sluice.Segment {
 			gaps[id] = append(gaps[id], next)
 			next.Sequence++
 		}
+	}
+	return gaps
+}
+
+// maxAhead bounds the gaps before the first media of a rendition.
+const maxAhead = 10_000
+
+// Ahead returns the gaps that stand before the media of a rendition which begins at a
+// time, as all renditions cover the same time (RFC 8216 section 6.2.4): with the numbers,
+// times and discontinuities of another's segments, of which the last may be growing. What
+// is shorter than least has none of its own.
+func Ahead(lead []sluice.Segment, at time.Time, least time.Duration) (gaps []sluice.Segment) {
+	for _, s := range lead[max(0, len(lead)-maxAhead):] {
+		left := at.Sub(s.Start)
+		if left < least {
+			break
+		}
+		growing := s.Duration == 0
+		if whole := s.Duration.Round(time.Second); growing || left < s.Duration || left < s.Duration+least && left.Round(time.Second) <= whole {
+			s.Duration = left
+		}
+		gaps = append(gaps, sluice.Segment{
+			Sequence: s.Sequence, Init: 1, Start: s.Start, Duration: s.Duration, Discontinuity: s.Discontinuity, Breaks: s.Breaks, Gap: true,
+		})
 	}
 	return gaps
 }

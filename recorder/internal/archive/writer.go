@@ -53,7 +53,8 @@ type job struct {
 	seq       uint64
 	data      []byte
 	segment   *sluice.Segment // the segment is finished
-	init      int             // > 0: data is this init section
+	gaps      []sluice.Segment
+	init      int // > 0: data is this init section
 	meta      *Meta
 	thumbnail bool   // data is thumbnail seq
 	removed   uint64 // > 0: segments from seq to before this one are taken away
@@ -182,6 +183,8 @@ func (w *Writer) do(j job) {
 		err = w.remove(j.rendition, j.seq, j.removed)
 	case j.segment != nil:
 		w.finish(j)
+	case len(j.gaps) > 0:
+		w.finishGaps(j)
 	default:
 		w.write(j)
 	}

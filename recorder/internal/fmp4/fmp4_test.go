@@ -8,8 +8,8 @@ import (
 )
 
 func fragments() []byte {
-	one := Fragment(VideoTrack, 1, 900_000, []Sample{{3000, true, []byte("key")}, {3003, false, []byte("other")}})
-	two := Fragment(VideoTrack, 2, 906_003, []Sample{{3000, false, []byte("x")}})
+	one := Fragment(VideoTrack, 1, 900_000, []Sample{{Ticks: 3000, Key: true, Data: []byte("key")}, {Ticks: 3003, Data: []byte("other")}})
+	two := Fragment(VideoTrack, 2, 906_003, []Sample{{Ticks: 3000, Offset: 1500, Data: []byte("x")}})
 	return append(one, two...)
 }
 
@@ -23,6 +23,10 @@ func TestFragment(t *testing.T) {
 	if err != nil || len(samples) != 2 || samples[0].DecodeTime != 900_000 || samples[1].DecodeTime != 903_000 || samples[1].Dur != 3003 ||
 		string(samples[1].Data) != "other" || !samples[0].IsSync() || samples[1].IsSync() {
 		t.Errorf("%+v, %v", samples, err)
+	}
+	late, err := f.Segments[0].Fragments[1].GetFullSamples(nil)
+	if err != nil || len(late) != 1 || late[0].DecodeTime != 906_003 || late[0].PresentationTime() != 907_503 {
+		t.Errorf("%+v, %v", late, err)
 	}
 }
 

@@ -1,18 +1,24 @@
 package fmp4
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Sample is one access unit of a fragment.
 type Sample struct {
-	Ticks uint32 // duration
-	Key   bool
-	Data  []byte
+	Ticks  uint32 // duration
+	Offset uint32 // from when it is decoded to when it is shown
+	Key    bool
+	Data   []byte
 }
 
 const (
 	flagsKey   = 0x02000000 // depends on no other
 	flagsOther = 0x01010000 // depends on others, no sync sample
-	sampleSize = 12         // bytes of one entry of trun
+	sampleSize = 12         // bytes of one entry of trun, without its offset
+	timed      = 0x000701   // trun has the offset of data; of each sample duration, size and flags
+	shifted    = 0x000800   // and from when it is decoded to when it is shown
 	// headSize is moof without the entries of trun.
 	headSize = 8 + 16 + 8 + 20 + 20 + 20
 )
@@ -21,7 +27,11 @@ const (
 // that of the fragment in its track; start is the decode time of the first
 // sample.
 func Fragment(track, number uint32, start uint64, samples []Sample) []byte {
-	moof := headSize + sampleSize*len(samples)
+	row, form := sampleSize, uint32(timed)
+	if slices.ContainsFunc(samples, func(s Sample) bool { return s.Offset > 0 }) {
+		row, form = sampleSize+4, timed|shifted
+	}
+	moof := headSize + row*len(samples)
 	size := moof + 8
 	for _, s := range samples {
 		size += len(s.Data)
@@ -44,14 +54,17 @@ func Fragment(track, number uint32, start uint64, samples []Sample) []byte {
 	u32(0x020002, track, 1) // default-base-is-moof, sample-description-index
 	box(20, "tfdt")
 	u32(1<<24, uint32(start>>32), uint32(start))
-	box(20+sampleSize*len(samples), "trun")
-	u32(0x000701, uint32(len(samples)), uint32(moof+8)) // data offset; duration, size and flags of each sample
+	box(20+row*len(samples), "trun")
+	u32(form, uint32(len(samples)), uint32(moof+8))
 	for _, s := range samples {
 		flags := uint32(flagsOther)
 		if s.Key {
 			flags = flagsKey
 		}
 		u32(s.Ticks, uint32(len(s.Data)), flags)
+		if row > sampleSize {
+			u32(s.Offset)
+		}
 	}
 	box(size-moof, "mdat")
 	for _, s := range samples {
@@ -91,7 +104,7 @@ func first(b []byte) (f Found, ok bool) {
 		return f, false
 	}
 	moof := int64(binary.BigEndian.Uint32(b))
-	if moof < headSize || (moof-headSize)%sampleSize != 0 || moof+8 > int64(len(b)) {
+	if moof < headSize || moof+8 > int64(len(b)) {
 		return f, false
 	}
 	const traf, tfhd, tfdt, trun = 24, 32, 52, 72
@@ -100,8 +113,12 @@ func first(b []byte) (f Found, ok bool) {
 			return f, false
 		}
 	}
+	row := int64(sampleSize)
+	if binary.BigEndian.Uint32(b[trun+8:])&shifted != 0 {
+		row += 4
+	}
 	count := int64(binary.BigEndian.Uint32(b[trun+12:]))
-	if count != (moof-headSize)/sampleSize || count == 0 {
+	if count*row != moof-headSize || count == 0 {
 		return f, false
 	}
 	mdat := b[moof:]
@@ -110,7 +127,7 @@ func first(b []byte) (f Found, ok bool) {
 		return f, false
 	}
 	sum := int64(8)
-	for entry := b[headSize:moof]; len(entry) > 0; entry = entry[sampleSize:] {
+	for entry := b[headSize:moof]; len(entry) > 0; entry = entry[row:] {
 		f.Ticks += uint64(binary.BigEndian.Uint32(entry))
 		sum += int64(binary.BigEndian.Uint32(entry[4:]))
 	}

@@ -46,11 +46,13 @@ type Packer struct {
 	from  int64    // when the open part begins
 	held  *sample  // the newest sample, whose duration is not known
 	end   int64    // where everything that was cut ends
+	empty bool     // that is a gap
 	usual int64    // duration of the newest complete sample
 }
 
+// sample is shown at a tick. It is decoded then too, or earlier after a pause (bridge).
 type sample struct {
-	at int64
+	at, decoded int64
 	fmp4.Sample
 }
 
@@ -86,8 +88,19 @@ func (p *Packer) End() int64 {
 	return p.end
 }
 
-// Usual is the duration of the newest complete sample.
-func (p *Packer) Usual() int64 { return p.usual }
+// Growing is the open segment, without its parts.
+func (p *Packer) Growing() (s sluice.Segment, ok bool) {
+	if p.segment == nil {
+		return s, false
+	}
+	s = *p.segment
+	return sluice.Segment{Sequence: s.Sequence, Init: s.Init, Start: s.Start, Discontinuity: s.Discontinuity, Breaks: s.Breaks}, true
+}
+
+// Follow goes on behind a segment that was made elsewhere and ends at a tick.
+func (p *Packer) Follow(last sluice.Segment, end int64) {
+	p.seq, p.breaks, p.end = last.Sequence+1, last.Breaks, end
+}
 
 // Next is the number of the segment that is open or comes next.
 func (p *Packer) Next() uint64 { return p.seq }
@@ -114,14 +127,15 @@ func (p *Packer) Push(at int64, s fmp4.Sample, cut bool) bool {
 		return false
 	}
 	p.complete(at)
-	p.bridge(at, cut)
+	decoded := p.bridge(at, cut)
 	if cut || p.segment == nil {
-		p.closeSegment(at)
-		p.open(at)
+		p.closeSegment(decoded)
+		p.open(decoded)
 	} else if s.Key && len(p.part) > 0 && !p.part[len(p.part)-1].Key {
-		p.closePart(at)
+		p.closePart(decoded)
 	}
-	p.held = &sample{at, s}
+	s.Offset = uint32(at - decoded)
+	p.held = &sample{at, decoded, s}
 	return true
 }
 
@@ -132,14 +146,18 @@ func (p *Packer) complete(at int64) {
 		return
 	}
 	h := *p.held
-	if at-h.at > p.longest {
+	over := at-p.from > p.longest
+	if at-h.decoded > p.longest || over && p.stretches(h) {
 		p.stretch()
 		return
 	}
-	p.held, p.usual = nil, at-h.at
-	if at-p.from > p.longest {
-		p.closePart(h.at)
-		p.gap(h.at)
+	p.held = nil
+	if at > h.at {
+		p.usual = at - h.at
+	}
+	if over {
+		p.closePart(h.decoded)
+		p.gap(h.decoded)
 	}
 	p.add(h, at)
 	if at+p.usual/2-p.from > p.nominal {
@@ -147,19 +165,40 @@ func (p *Packer) complete(at int64) {
 	}
 }
 
-// bridge fills the time from the last part to a tick at which media goes on. What is
-// too short for a part of its own, within a segment, begins the next one.
-func (p *Packer) bridge(at int64, cut bool) {
+// stretches reports whether a picture, whose part would be too long with it and too
+// short without it, lasts to the end of that part instead.
+func (p *Packer) stretches(h sample) bool {
+	return p.track == fmp4.VideoTrack && len(p.part) > 0 && h.decoded-p.from < p.least()
+}
+
+// bridge fills the time from the last part to a tick at which media goes on, and
+// returns when what is shown then is to be decoded: a publisher that sends few pictures
+// for a while, as of a screen that stands still, has lost nothing. Players wait for a
+// keyframe behind a gap, so the picture before the pause lasts, as far as parts may, and
+// those after it are decoded early until they have caught up. What is too short for a
+// part of its own, within a segment, begins the next one.
+func (p *Packer) bridge(at int64, cut bool) (decoded int64) {
 	if p.segment == nil || len(p.part) > 0 || p.end >= at {
-		return
+		return at
 	}
+	if p.track == fmp4.VideoTrack && !p.empty && at-p.end <= p.ticks(longestPause) {
+		return p.end
+	}
+	to := at
 	if !cut {
-		if left := (at - p.end) % p.nominal; left < p.longest*shortestPart/100 {
-			at -= left
+		if left := (at - p.end) % p.nominal; left < p.least() {
+			to -= left
 		}
 	}
-	p.gap(at)
+	p.gap(to)
+	return at
 }
+
+// longestPause is how long before it is shown a picture may be decoded.
+const longestPause = 1500 * time.Millisecond
+
+// least is the duration of a part within a segment.
+func (p *Packer) least() int64 { return p.longest * shortestPart / 100 }
 
 // shortestPart is what a part within a segment lasts at least, in percent of the
 // longest (draft-pantos-hls-rfc8216bis section 4.4.4.9).
@@ -167,7 +206,7 @@ const shortestPart = 85
 
 // add puts a sample that ends at a tick into the open part.
 func (p *Packer) add(s sample, end int64) {
-	s.Ticks = uint32(end - s.at)
+	s.Ticks = uint32(end - s.decoded)
 	p.part = append(p.part, s)
 }
 
@@ -176,10 +215,14 @@ func (p *Packer) add(s sample, end int64) {
 func (p *Packer) stretch() {
 	h := *p.held
 	p.held = nil
-	end := max(p.from+p.nominal, h.at+min(p.usual, p.nominal))
-	if end-p.from > p.longest {
-		p.closePart(h.at)
-		end = h.at + p.nominal
+	end := max(p.from+p.nominal, h.decoded+min(p.usual, p.nominal))
+	switch {
+	case end-p.from <= p.longest:
+	case p.stretches(h):
+		end = p.from + p.nominal
+	default:
+		p.closePart(h.decoded)
+		end = h.decoded + p.nominal
 	}
 	p.add(h, end)
 	p.closePart(end)
@@ -192,16 +235,16 @@ func (p *Packer) Cut(at int64) {
 		return
 	}
 	keep := 0
-	for keep < len(p.part) && p.part[keep].at < at {
+	for keep < len(p.part) && p.part[keep].decoded < at {
 		keep++
 	}
 	rest := append([]sample(nil), p.part[keep:]...)
 	start := p.end
 	switch {
 	case len(rest) > 0:
-		start = rest[0].at
+		start = rest[0].decoded
 	case p.held != nil:
-		start = p.held.at
+		start = p.held.decoded
 	}
 	p.part = p.part[:keep]
 	if keep > 0 {
@@ -226,7 +269,7 @@ func (p *Packer) Flush() {
 		if last <= 0 || last > p.longest {
 			last = p.scale / 30
 		}
-		p.complete(p.held.at + last)
+		p.complete(p.held.decoded + last)
 	}
 	if p.segment != nil {
 		p.closeSegment(p.segmentEnd())
@@ -258,7 +301,7 @@ func (p *Packer) Vacate(at int64) bool {
 func (p *Packer) segmentEnd() int64 {
 	if len(p.part) > 0 {
 		last := p.part[len(p.part)-1]
-		return last.at + int64(last.Ticks)
+		return last.decoded + int64(last.Ticks)
 	}
 	return p.end
 }
@@ -281,9 +324,9 @@ func (p *Packer) closePart(at int64) {
 		samples[i] = s.Sample
 	}
 	p.fragments++
-	data := fmp4.Fragment(p.track, p.fragments, uint64(max(0, p.part[0].at)), samples)
+	data := fmp4.Fragment(p.track, p.fragments, uint64(max(0, p.part[0].decoded)), samples)
 	p.addPart(sluice.Part{Duration: p.duration(at - p.from), Independent: samples[0].Key}, data)
-	p.media = true
+	p.media, p.empty = true, false
 	p.part, p.end, p.from = p.part[:0], at, at
 }
 
@@ -293,7 +336,7 @@ func (p *Packer) gap(to int64) {
 		left := to - p.end
 		next := p.end + left/((left+p.longest-1)/p.longest)
 		p.addPart(sluice.Part{Duration: p.duration(next - p.end), Gap: true}, nil)
-		p.end, p.from = next, next
+		p.end, p.from, p.empty = next, next, true
 	}
 }
 
