@@ -15,6 +15,30 @@ func (d *discard) Write(b []byte) (int, error)      { return len(b), nil }
 func (d *discard) WriteHeader(int)                  {}
 func (d *discard) SetWriteDeadline(time.Time) error { return nil }
 
+// What players ask for ten times a second takes few allocations, and parts no more
+// header fields than a small map holds.
+func TestRequestsAreCheap(t *testing.T) {
+	f := newFeed(t, Config{})
+	f.segment(60)
+	f.part("v0")
+	tests := []struct {
+		name, path     string
+		fields, allocs int
+	}{
+		{"delta", live + "?_HLS_msn=60&_HLS_part=0&_HLS_skip=YES", 9, 2},
+		{"part", video + "59.3.m4s", 8, 2},
+	}
+	for _, tt := range tests {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, tt.path, http.NoBody)
+		r.Header.Set("Accept-Encoding", "gzip")
+		w := &discard{header: http.Header{}}
+		n := testing.AllocsPerRun(100, func() { f.h.ServeHTTP(w, r) })
+		if len(w.header) > tt.fields || int(n) > tt.allocs {
+			t.Errorf("%s: %.0f allocations, header %v", tt.name, n, w.header)
+		}
+	}
+}
+
 // BenchmarkRequest is the handler without HTTP: what a request costs here.
 func BenchmarkRequest(b *testing.B) {
 	f := newFeed(b, Config{})

@@ -48,8 +48,7 @@ func (g *grants) keep(token string, grant sluice.Grant, now time.Time) {
 }
 
 // authorize returns what the caller may do. Refusals are counted against its address.
-func (h *Handler) authorize(r *http.Request, token string) (sluice.Grant, error) {
-	now := time.Now()
+func (h *Handler) authorize(r *http.Request, token string, now time.Time) (sluice.Grant, error) {
 	if grant, ok := h.grants.find(token, now); ok {
 		return grant, nil
 	}

@@ -25,6 +25,7 @@ type Handler struct {
 	ids       *obs.RequestIDs
 	constants *constants
 	packers   *sync.Pool // of *gzip.Writer
+	timers    sync.Pool  // of *time.Timer, stopped
 	old       *segmentCache
 	shelved   *shelved
 	ctx       context.Context // of loading; ends with Close

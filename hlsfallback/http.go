@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/sluice-live/sluice"
-	"github.com/sluice-live/sluice/internal/obs"
 	"github.com/sluice-live/sluice/internal/problem"
 	"github.com/sluice-live/sluice/internal/wish"
 )
@@ -30,24 +29,27 @@ type exchange struct {
 	status int
 	bytes  int
 	stream string
+	start  time.Time
+	id     [1]string // X-Request-ID
+	target target
+	ask    directives
 }
 
 // ServeHTTP answers everything below /hls/ and /vod/. It does without the
 // middlewares of other routes, for most requests to a node are its: it sets the
 // headers that every answer has, bounds the time to take it, counts and logs.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	start := time.Now()
-	x := &exchange{h: h, w: w, r: r, status: http.StatusOK}
-	h.head(w.Header(), r)
+	x := &exchange{h: h, w: w, r: r, status: http.StatusOK, start: time.Now()}
+	x.head()
 	err := x.serve()
 	if err != nil {
 		x.fail(err)
 	}
 	h.stats.count(x.kind, x.status, x.bytes)
-	h.log(x, time.Since(start), err)
+	h.log(x, err)
 }
 
-func (h *Handler) log(x *exchange, took time.Duration, err error) {
+func (h *Handler) log(x *exchange, err error) {
 	level := slog.LevelDebug
 	if x.status >= http.StatusInternalServerError && x.status != http.StatusServiceUnavailable {
 		level = slog.LevelWarn
@@ -57,7 +59,7 @@ func (h *Handler) log(x *exchange, took time.Duration, err error) {
 		return
 	}
 	h.deps.Log.Log(ctx, level, "hls request", "kind", x.kind.String(), "stream", x.stream, "status", x.status,
-		"bytes", x.bytes, "ms", float64(took.Microseconds())/1000, "request", x.w.Header().Get(obs.RequestIDHeader), "err", err)
+		"bytes", x.bytes, "ms", float64(time.Since(x.start).Microseconds())/1000, "request", x.id[0], "err", err)
 }
 
 // headers that never change, shared by all answers.
@@ -75,7 +77,7 @@ func (c Config) constants() *constants {
 	}
 	return &constants{
 		star:     []string{"*"},
-		expose:   []string{"Content-Length, Content-Range, ETag, Retry-After, WWW-Authenticate, X-Request-ID, Sluice-Since, Date"},
+		expose:   []string{"*"}, // no answer is for credentials that a browser has
 		nosniff:  []string{"nosniff"},
 		referrer: []string{"no-referrer"},
 		playlist: []string{"application/vnd.apple.mpegurl"},
@@ -95,15 +97,22 @@ func (c Config) constants() *constants {
 	}
 }
 
-// head sets what every answer has. The keys are in canonical form.
-func (h *Handler) head(header http.Header, r *http.Request) {
-	c := h.constants
-	header["X-Request-Id"] = []string{h.ids.ID(first(r.Header["X-Request-Id"]))}
+// head sets what every answer has. The keys are in canonical form. Each field
+// costs an answer by HTTP/2 two allocations and its coding: parts and playlists,
+// ten of each a second for each viewer, have none that says nothing to players.
+func (x *exchange) head() {
+	c := x.h.constants
+	header := x.w.Header()
+	x.id[0] = x.h.ids.ID(first(x.r.Header["X-Request-Id"]))
+	header["X-Request-Id"] = x.id[:]
 	header["Access-Control-Allow-Origin"] = c.star
 	header["Access-Control-Expose-Headers"] = c.expose
 	header["X-Content-Type-Options"] = c.nosniff
-	header["Referrer-Policy"] = c.referrer
 }
+
+// private keeps the address, which may hold a token, from what a page of it links
+// to: a browser may show what is no media.
+func (x *exchange) private() { x.w.Header()["Referrer-Policy"] = x.h.constants.referrer }
 
 func first(values []string) string {
 	if len(values) == 0 {
@@ -126,42 +135,48 @@ func (x *exchange) serve() error {
 		problem.MethodNotAllowed(x.w, x.r, http.MethodGet, http.MethodHead, http.MethodOptions)
 		return nil
 	}
-	t, ok := parsePath(x.r.URL.Path)
-	if !ok {
-		return notFound()
-	}
-	if t.stream != "" {
-		if err := sluice.CheckStreamName(t.stream); err != nil {
-			return err
-		}
-	}
-	d, err := parseQuery(x.r.URL.RawQuery)
+	s, err := x.resolve()
 	if err != nil {
 		return err
 	}
-	grant, err := x.h.authorize(x.r, bearer(x.r, t.token, d.token))
-	if err != nil {
-		return err
+	if x.target.rendition == "" {
+		return x.beside(s)
 	}
-	s, err := x.find(t, grant)
-	if err != nil {
-		return err
-	}
-	if t.rendition == "" {
-		return x.beside(s, t, d)
-	}
-	track := s.track(t.rendition)
+	track := s.track(x.target.rendition)
 	if track == nil {
 		return notFound()
 	}
-	return x.below(track, t, d)
+	return x.below(track)
+}
+
+// resolve reads the address and returns the show that it names. What it needs of
+// the stack is free again while the request waits.
+func (x *exchange) resolve() (*show, error) {
+	var ok bool
+	if x.target, ok = parsePath(x.r.URL.Path); !ok {
+		return nil, notFound()
+	}
+	if x.target.stream != "" {
+		if err := sluice.CheckStreamName(x.target.stream); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if x.ask, err = parseQuery(x.r.URL.RawQuery); err != nil {
+		return nil, err
+	}
+	grant, err := x.h.authorize(x.r, bearer(x.r, x.target.token, x.ask.token), x.start)
+	if err != nil {
+		return nil, err
+	}
+	return x.find(grant)
 }
 
 func notFound() error { return sluice.Errorf(sluice.CodeNotFound, "there is nothing at this address") }
 
 // find returns the show that a path names, when the grant allows watching it.
-func (x *exchange) find(t target, grant sluice.Grant) (s *show, err error) {
-	ctx := x.r.Context()
+func (x *exchange) find(grant sluice.Grant) (s *show, err error) {
+	t, ctx := &x.target, x.r.Context()
 	if !t.vod {
 		x.stream = t.stream
 		if err := mayWatch(grant, t.stream); err != nil {
@@ -183,8 +198,9 @@ func (x *exchange) find(t target, grant sluice.Grant) (s *show, err error) {
 }
 
 // beside answers what belongs to the show as a whole.
-func (x *exchange) beside(s *show, t target, d directives) error {
-	c := x.h.constants
+func (x *exchange) beside(s *show) error {
+	t, d, c := &x.target, &x.ask, x.h.constants
+	x.private()
 	switch {
 	case t.file == "index.m3u8" && (t.vod || t.recording == ""):
 		x.kind = KindMultivariant
@@ -225,21 +241,22 @@ func (x *exchange) beside(s *show, t target, d directives) error {
 }
 
 // below answers what belongs to one rendition.
-func (x *exchange) below(t *track, path target, d directives) error {
+func (x *exchange) below(t *track) error {
 	c := x.h.constants
 	ctx := x.r.Context()
-	kind, number := parseFile(path.file)
+	file := x.target.file
+	kind, number := parseFile(file)
 	switch kind {
 	case filePlaylist:
 		x.kind = KindPlaylist
 		if t.show.archive {
-			return x.text(t.archived(path.vod), c.playlist, x.archiveCache(t))
+			return x.text(t.archived(x.target.vod), c.playlist, x.archiveCache(t))
 		}
-		b, err := x.h.playlist(ctx, t, d)
+		b, err := x.h.playlist(ctx, t, &x.ask)
 		if err != nil {
 			return err
 		}
-		return x.text(b, c.playlist, x.playlistCache(t, d))
+		return x.text(b, c.playlist, x.playlistCache(t, &x.ask))
 	case fileIFrames:
 		x.kind = KindPlaylist
 		if t.rendition().Kind != sluice.RenditionVideo {
@@ -248,7 +265,7 @@ func (x *exchange) below(t *track, path target, d directives) error {
 		return x.text(t.iframes(), c.playlist, c.soon)
 	case filePart:
 		x.kind = KindPart
-		p, err := x.h.fetch(ctx, t, strings.TrimSuffix(path.file, ".m4s"))
+		p, err := x.h.fetch(ctx, t, strings.TrimSuffix(file, ".m4s"))
 		if err != nil {
 			return err
 		}
@@ -277,7 +294,7 @@ func (x *exchange) archiveCache(t *track) []string {
 // playlistCache says how long an answer may be kept: long where the request
 // names the newest position, which no later answer improves on much; half a
 // target duration at most where it asks for what is there.
-func (x *exchange) playlistCache(t *track, d directives) []string {
+func (x *exchange) playlistCache(t *track, d *directives) []string {
 	c := x.h.constants
 	last := unpack(t.last.Load())
 	if d.blocks && d.at.msn+1 >= last.msn {
@@ -296,6 +313,7 @@ func (x *exchange) fail(err error) {
 		return
 	}
 	x.status = problem.Status(sluice.CodeOf(err))
+	x.private()
 	x.deadline()
 	problem.Write(x.w, x.r, err)
 }

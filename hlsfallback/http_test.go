@@ -36,7 +36,7 @@ func TestS81S82TypesAndCaching(t *testing.T) {
 			if w.Code != 200 || h.Get("Content-Type") != tt.contentType || h.Get("Cache-Control") != tt.cache {
 				t.Errorf("%d, %s, %s", w.Code, h.Get("Content-Type"), h.Get("Cache-Control"))
 			}
-			if h.Get("Content-Length") != fmt.Sprint(w.Body.Len()) || h.Get("Access-Control-Allow-Origin") != "*" || h.Get("X-Request-ID") == "" {
+			if h.Get("Content-Length") != fmt.Sprint(w.Body.Len()) || h.Get("Access-Control-Allow-Origin") != "*" || h.Get("X-Request-ID") == "" || h.Get("X-Content-Type-Options") != "nosniff" {
 				t.Errorf("headers %v", h)
 			}
 			head := f.do(http.MethodHead, tt.path)
@@ -44,6 +44,17 @@ func TestS81S82TypesAndCaching(t *testing.T) {
 				t.Errorf("HEAD: %d, %v", head.Code, head.Header())
 			}
 		})
+	}
+}
+
+// What a browser may show keeps its address from the pages that it links to.
+func TestAddressesWithTokensStay(t *testing.T) {
+	f := newFeed(t, Config{})
+	f.segment(3)
+	for _, path := range []string{"/hls/demo/index.m3u8?token=fine", "/hls/demo/index.m3u8?token=bad", "/hls/none/~fine/index.m3u8", "/vod/"} {
+		if got := f.do(http.MethodGet, path).Header().Get("Referrer-Policy"); got != "no-referrer" {
+			t.Errorf("%s: %q", path, got)
+		}
 	}
 }
 

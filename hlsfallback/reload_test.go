@@ -204,7 +204,7 @@ func TestS40ManyWaitersShareOneRendering(t *testing.T) {
 		var waiting sync.WaitGroup
 		for i := range bodies {
 			waiting.Go(func() {
-				b, err := f.h.playlist(t.Context(), track, directives{blocks: true, at: position{3, 0}})
+				b, err := f.h.playlist(t.Context(), track, &directives{blocks: true, at: position{3, 0}})
 				if err != nil {
 					t.Error(err)
 				}

@@ -26,12 +26,12 @@ type track struct {
 	hint     string // name that the next part will have; "" before the first part
 	inits    map[int]*payload
 	over     bool
-	drawn    *rendering    // of what there is now; nil when nobody asked yet
-	whole    *body         // of an archive
-	followed *body         // of an archive that is followed as a stream
-	keys     *body         // the I-frame playlist of now
-	parted   chan struct{} // closed at the next part or segment
-	ended    chan struct{} // closed at the next segment
+	drawn    *rendering // of what there is now; nil when nobody asked yet
+	whole    *body      // of an archive
+	followed *body      // of an archive that is followed as a stream
+	keys     *body      // the I-frame playlist of now
+	parted   crowd      // for the next part or segment
+	ended    crowd      // for the next segment
 }
 
 // nearSegment is a segment with its parts in memory.
@@ -64,7 +64,6 @@ func unpack(v uint64) position { return position{v >> 16, int(v&0xffff) - 1} }
 func newTrack(s *show, info sluice.Rendition) *track {
 	return &track{
 		show: s, id: info.ID, info: info, parts: map[string]*part{}, inits: map[int]*payload{},
-		parted: make(chan struct{}), ended: make(chan struct{}),
 	}
 }
 
@@ -215,12 +214,10 @@ func (t *track) end() {
 // changed wakes who waits. mu is held.
 func (t *track) changed(segment bool) {
 	t.drawn = nil
-	close(t.parted)
-	t.parted = make(chan struct{})
+	t.parted.wake()
 	if segment {
 		t.keys = nil
-		close(t.ended)
-		t.ended = make(chan struct{})
+		t.ended.wake()
 	}
 }
 

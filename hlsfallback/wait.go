@@ -8,7 +8,7 @@ import (
 )
 
 // playlist returns the playlist that the directives ask for, once it is there.
-func (h *Handler) playlist(ctx context.Context, t *track, d directives) (*body, error) {
+func (h *Handler) playlist(ctx context.Context, t *track, d *directives) (*body, error) {
 	r, err := h.await(ctx, t, d)
 	if err != nil {
 		return nil, err
@@ -24,59 +24,78 @@ func (h *Handler) playlist(ctx context.Context, t *track, d directives) (*body, 
 }
 
 // await parks the request until the playlist has what it asks for.
-func (h *Handler) await(ctx context.Context, t *track, d directives) (*rendering, error) {
+func (h *Handler) await(ctx context.Context, t *track, d *directives) (*rendering, error) {
 	r, wake, err := t.look(d, true)
 	if r != nil || err != nil {
 		return r, err
 	}
-	err = h.park(ctx, func() (<-chan struct{}, error) {
-		r, wake, err = t.look(d, false)
-		if r != nil {
+	p, err := h.park()
+	if err != nil {
+		return nil, err
+	}
+	defer p.leave()
+	for r == nil {
+		if err := p.wait(ctx, wake); err != nil {
 			return nil, err
 		}
-		return wake, err
-	}, wake)
-	return r, err
+		if r, wake, err = t.look(d, false); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
 }
 
-// park waits until wake is closed, and then for what next returns, until next
-// returns no channel or an error. It gives up after the patience of the
-// configuration, when the caller goes, and when the handler closes.
-func (h *Handler) park(ctx context.Context, next func() (<-chan struct{}, error), wake <-chan struct{}) error {
+// parked is a request that waits.
+type parked struct {
+	h     *Handler
+	timer *time.Timer
+	start time.Time
+}
+
+// park gives a request a place to wait. leave gives it back.
+func (h *Handler) park() (parked, error) {
 	if h.parked.Add(1) > int64(h.config.Parked) {
 		h.parked.Add(-1)
 		h.stats.refused.Add(1)
-		return sluice.Errorf(sluice.CodeUnavailable, "too many requests wait already")
+		return parked{}, sluice.Errorf(sluice.CodeUnavailable, "too many requests wait already")
 	}
-	start := time.Now()
-	timer := time.NewTimer(h.config.patience())
-	defer func() {
-		timer.Stop()
-		h.parked.Add(-1)
-		if h.deps.Blocked != nil {
-			h.deps.Blocked.Observe(time.Since(start).Seconds())
-		}
-	}()
-	for {
-		select {
-		case <-wake:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-h.done:
-			return errStopping()
-		case <-timer.C:
-			return errTimeout()
-		}
-		var err error
-		if wake, err = next(); wake == nil || err != nil {
-			return err
-		}
+	p := parked{h: h, start: time.Now()}
+	if timer, ok := h.timers.Get().(*time.Timer); ok {
+		timer.Reset(h.config.patience())
+		p.timer = timer
+	} else {
+		p.timer = time.NewTimer(h.config.patience())
+	}
+	return p, nil
+}
+
+// wait returns when wake is closed, or why it waits no longer: the patience of the
+// configuration is at its end, the caller goes, or the handler closes.
+func (p *parked) wait(ctx context.Context, wake <-chan struct{}) error {
+	select {
+	case <-wake:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.h.done:
+		return errStopping()
+	case <-p.timer.C:
+		return errTimeout()
+	}
+}
+
+func (p *parked) leave() {
+	p.timer.Stop()
+	p.h.timers.Put(p.timer)
+	p.h.parked.Add(-1)
+	if p.h.deps.Blocked != nil {
+		p.h.deps.Blocked.Observe(time.Since(p.start).Seconds())
 	}
 }
 
 // look returns the rendering of now when it has what is asked for, else the
 // channel to wait on. New requests are refused that ask too far ahead.
-func (t *track) look(d directives, isNew bool) (*rendering, <-chan struct{}, error) {
+func (t *track) look(d *directives, isNew bool) (*rendering, <-chan struct{}, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if d.blocks && !t.over && !t.has(d.at) {
@@ -84,9 +103,9 @@ func (t *track) look(d directives, isNew bool) (*rendering, <-chan struct{}, err
 			return nil, nil, sluice.Errorf(sluice.CodeInvalid, "_HLS_msn or _HLS_part is too far ahead")
 		}
 		if d.at.part < 0 {
-			return nil, t.ended, nil
+			return nil, t.ended.join(), nil
 		}
-		return nil, t.parted, nil
+		return nil, t.parted.join(), nil
 	}
 	if t.drawn == nil {
 		t.drawn = t.capture()
@@ -153,13 +172,7 @@ func (t *track) ahead(at position) bool {
 // fetch returns a part, which may be the one that the hint names: then the
 // request waits for it.
 func (h *Handler) fetch(ctx context.Context, t *track, name string) (*payload, error) {
-	p, wake, err := t.part(name)
-	if wake != nil {
-		err = h.park(ctx, func() (<-chan struct{}, error) {
-			p, wake, err = t.part(name)
-			return wake, err
-		}, wake)
-	}
+	p, err := h.awaitPart(ctx, t, name)
 	if err != nil || !p.shelved {
 		return p.payload, err
 	}
@@ -173,6 +186,27 @@ func (h *Handler) fetch(ctx context.Context, t *track, name string) (*payload, e
 	return p.payload.moved(whole.data[p.at : p.at+p.size]), nil
 }
 
+func (h *Handler) awaitPart(ctx context.Context, t *track, name string) (part, error) {
+	found, wake, err := t.part(name)
+	if wake == nil || err != nil {
+		return found, err
+	}
+	p, err := h.park()
+	if err != nil {
+		return part{}, err
+	}
+	defer p.leave()
+	for wake != nil {
+		if err := p.wait(ctx, wake); err != nil {
+			return part{}, err
+		}
+		if found, wake, err = t.part(name); err != nil {
+			return part{}, err
+		}
+	}
+	return found, nil
+}
+
 // part returns what a name stands for, or the channel to wait on.
 func (t *track) part(name string) (part, <-chan struct{}, error) {
 	t.mu.Lock()
@@ -184,7 +218,7 @@ func (t *track) part(name string) (part, <-chan struct{}, error) {
 		return *p, nil, nil
 	}
 	if name == t.hint && !t.over {
-		return part{}, t.parted, nil
+		return part{}, t.parted.join(), nil
 	}
 	return part{}, nil, sluice.Errorf(sluice.CodeNotFound, "there is no such part")
 }

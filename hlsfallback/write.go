@@ -51,9 +51,11 @@ func (x *exchange) media(p *payload, contentType []string) error {
 	header := x.w.Header()
 	header["Content-Type"] = contentType
 	header["Cache-Control"] = c.immutable
-	header["Etag"] = c.etag
-	header["Accept-Ranges"] = c.bytes
 	header["Sluice-Since"] = p.since
+	if x.kind != KindPart { // nobody asks for a piece of a part, nor for one again
+		header["Etag"] = c.etag
+		header["Accept-Ranges"] = c.bytes
+	}
 	if match := x.r.Header["If-None-Match"]; len(match) > 0 && matches(match[0], c.etag[0]) {
 		x.write(http.StatusNotModified, nil)
 		return nil

@@ -43,6 +43,10 @@ func newServer(addr string, handler http.Handler, files TLSConfig, log *slog.Log
 		s.http.Protocols = new(http.Protocols)
 		s.http.Protocols.SetHTTP1(true)
 		s.http.Protocols.SetUnencryptedHTTP2(true) // as secureListener gives it
+		// No table of header fields for each connection: most answers have some that
+		// never come again, which push out the others, and by the next answer the
+		// table is no longer in the processor's caches. 200 bytes more cost less.
+		s.http.HTTP2 = &http.HTTP2Config{MaxEncoderHeaderTableSize: 1}
 	}
 	var lc net.ListenConfig
 	listener, err := lc.Listen(context.Background(), "tcp", addr)

@@ -30,6 +30,8 @@ const (
 	sealedSize = flightSize + 1<<10
 	// holdTime is how long the first bytes of a flight wait for more.
 	holdTime = time.Millisecond
+	// limitStep is how old a deadline may be that the next flight goes with.
+	limitStep = 5 * time.Second
 	// farewellTime is how long a connection that is closed may take for its last flight.
 	farewellTime = time.Second
 )
@@ -73,18 +75,25 @@ type flightConn struct {
 	mu      sync.Mutex
 	held    *[]byte // nil: nothing; len < flightSize
 	timer   *time.Timer
-	bounded bool // writes have a deadline
+	bounded bool      // writes have a deadline
+	limit   time.Time // the deadline that writes have when nobody has set one
 	err     error
 }
 
 // Read implements net.Conn.
 func (c *flightConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	var head tls.RecordHeaderError
-	if err != nil && errors.As(err, &head) && head.Conn != nil {
-		c.refused.Do(func() { refusePlain(head) })
+	if err != nil {
+		c.refuse(err)
 	}
 	return n, err
+}
+
+// refuse answers a client that did not begin with a handshake.
+func (c *flightConn) refuse(err error) {
+	if head := (tls.RecordHeaderError{}); errors.As(err, &head) && head.Conn != nil {
+		c.refused.Do(func() { refusePlain(head) })
+	}
 }
 
 // refusePlain tells a client that has begun with HTTP instead of a handshake.
@@ -106,7 +115,7 @@ func (c *flightConn) SetWriteDeadline(t time.Time) error {
 	err := c.Conn.SetWriteDeadline(t) // first: it ends a flight that holds the lock
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.bounded = !t.IsZero()
+	c.bounded, c.limit = !t.IsZero(), time.Time{}
 	return err
 }
 
@@ -184,13 +193,18 @@ func (c *flightConn) flush() {
 	c.held = nil
 }
 
-// send makes a flight of b. A caller that sets no deadline has writeTimeout. mu is held.
+// send makes a flight of b. A caller that sets no deadline has writeTimeout, or up to
+// limitStep less: a deadline for each flight would cost more than its timer is worth.
+// mu is held.
 func (c *flightConn) send(b []byte) {
 	if c.err != nil {
 		return
 	}
 	if !c.bounded {
-		_ = c.Conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if limit := time.Now().Add(writeTimeout); limit.Sub(c.limit) > limitStep {
+			c.limit = limit
+			_ = c.Conn.SetWriteDeadline(limit)
+		}
 	}
 	c.below.cork()
 	_, err := c.Conn.Write(b)

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -154,6 +155,35 @@ func TestFlightDeadline(t *testing.T) {
 	if c.below.held != nil || c.held != nil {
 		t.Error("a buffer is left behind")
 	}
+}
+
+// A connection whose user sets no deadline has one for each flight all the same.
+func TestFlightWithoutDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, far := plainSide(t)
+		taken := make(chan struct{})
+		go func() {
+			defer close(taken)
+			_, _ = io.CopyN(io.Discard, far, 10*flightSize)
+		}()
+		for range 10 { // each with time left, though they take longer than one has
+			if _, err := c.Write(make([]byte, flightSize)); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(writeTimeout / 5)
+		}
+		<-taken
+		start := time.Now()
+		if _, err := c.Write(make([]byte, flightSize)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(start); took > writeTimeout || took < writeTimeout-limitStep {
+			t.Errorf("it ended after %v", took)
+		}
+		_ = far.NetConn().Close()
+		_ = c.Close()
+	})
 }
 
 // Who speaks HTTP to a port of HTTPS is told.

@@ -1,0 +1,45 @@
+package hlsfallback
+
+import "runtime"
+
+// crowd are requests that wait for the same, in ranks: each is woken when the
+// processors have come through with those before it. Woken at once, they would
+// take every step of an answer together, the last would be as late as the first,
+// and what one of them has in the caches would be gone at its next step.
+type crowd struct {
+	ranks  []chan struct{} // closed when it is there
+	joined int
+}
+
+const (
+	rankSize = 4   // requests: a part and a playlist of two viewers
+	maxRanks = 512 // then ranks grow
+)
+
+// join returns the channel that a request waits on. It need not leave.
+func (c *crowd) join() <-chan struct{} {
+	i := c.joined / rankSize % maxRanks
+	c.joined++
+	if i == len(c.ranks) {
+		c.ranks = append(c.ranks, make(chan struct{}))
+	}
+	return c.ranks[i]
+}
+
+// wake wakes all who wait, the first of them at once. It does not block.
+func (c *crowd) wake() {
+	ranks := c.ranks
+	*c = crowd{}
+	if len(ranks) == 0 {
+		return
+	}
+	close(ranks[0])
+	if ranks = ranks[1:]; len(ranks) > 0 {
+		go func() {
+			for _, rank := range ranks {
+				runtime.Gosched()
+				close(rank)
+			}
+		}()
+	}
+}
