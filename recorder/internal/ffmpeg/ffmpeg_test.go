@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"log/slog"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -214,5 +215,18 @@ func TestLimit(t *testing.T) {
 	s.Limit(began.Add(2*time.Minute), time.Second)
 	if s.child != nil || died != 2 {
 		t.Errorf("a child that is large runs on, %d died", died)
+	}
+}
+
+// TestArguments: no encoder divides a bit rate by the rate of the clock.
+func TestArguments(t *testing.T) {
+	for encoder, want := range map[string]string{
+		"libx264":    "-x264-params fps=30 -b:v 2764800 -maxrate 4147200 -bufsize 5529600",
+		"h264_nvenc": "-rc constqp -qp 28",
+	} {
+		args := strings.Join(pictureArgs(encoder, 1280, 720), " ")
+		if !strings.Contains(args, "-c:v "+encoder+" ") || !strings.Contains(args, want) || strings.Contains(args, "-b:v") != (encoder == "libx264") {
+			t.Errorf("%s: %s", encoder, args)
+		}
 	}
 }

@@ -75,13 +75,7 @@ func (p *Picture) Push(now time.Time, tick int64, key bool, frame []byte, width,
 
 func (p *Picture) begin(now time.Time, tick int64, width, height int) bool {
 	e := &pictures{base: tick, ready: make(chan Unit, outQueue)}
-	args := append(common(), "-analyzeduration", "0", "-threads", "1", "-f", "ivf", "-i", "pipe:0",
-		"-an", "-vf", evenSize, "-fps_mode", "passthrough", "-enc_time_base", "-1", "-pix_fmt", "yuv420p", "-c:v", p.cfg.Encoder)
-	args = append(args, encoderArgs(p.cfg.Encoder)...)
-	args = append(args, "-bf", "0", "-g", "9999", "-sc_threshold", "0", "-force_key_frames", "source", "-b:v", strconv.Itoa(bitrate(width, height)),
-		"-maxrate", strconv.Itoa(bitrate(width, height)*3/2), "-bufsize", strconv.Itoa(bitrate(width, height)*2),
-		"-flush_packets", "1", "-f", "flv", "-flvflags", "no_duration_filesize", "pipe:1")
-	if !p.start(now, args, e.read) {
+	if !p.start(now, pictureArgs(p.cfg.Encoder, width, height), e.read) {
 		return false
 	}
 	p.epoch, p.width, p.height = e, width, height
@@ -94,18 +88,32 @@ func (p *Picture) begin(now time.Time, tick int64, width, height int) bool {
 	return p.child.feed(header)
 }
 
+// pictureArgs are the arguments of a child.
+func pictureArgs(encoder string, width, height int) []string {
+	args := append(common(), "-analyzeduration", "0", "-threads", "1", "-f", "ivf", "-i", "pipe:0",
+		"-an", "-vf", evenSize, "-fps_mode", "passthrough", "-enc_time_base", "-1", "-pix_fmt", "yuv420p", "-c:v", encoder)
+	args = append(args, encoderArgs(encoder)...)
+	if encoder == "libx264" {
+		bits := bitrate(width, height)
+		args = append(args, "-b:v", strconv.Itoa(bits), "-maxrate", strconv.Itoa(bits*3/2), "-bufsize", strconv.Itoa(bits*2))
+	}
+	return append(args, "-bf", "0", "-g", "9999", "-sc_threshold", "0", "-force_key_frames", "source",
+		"-flush_packets", "1", "-f", "flv", "-flvflags", "no_duration_filesize", "pipe:1")
+}
+
 // evenSize leaves out the last line or column of a picture of odd size, as a
 // browser's scaled layer may be: 4:2:0 in H.264 is encoded in even sizes only.
 const evenSize = "crop=floor(iw/2)*2:floor(ih/2)*2:0:0"
 
 // encoderArgs make an encoder give each picture as soon as it can. Nobody knows the rate
-// of what browsers send: libx264, which would take the clock's and leave each picture a
-// few bits, is told a usual one.
+// of what browsers send, and encoders take the clock's, which leaves each picture a few
+// bits: libx264 is told a usual one; NVENC, which cannot be, gets a quality in place of a
+// bit rate.
 func encoderArgs(encoder string) []string {
 	if encoder == "libx264" {
 		return []string{"-preset", "superfast", "-tune", "zerolatency", "-profile:v", "main", "-threads", "2", "-x264-params", "fps=30"}
 	}
-	return []string{"-preset", "p2", "-tune", "ull", "-zerolatency", "1", "-forced-idr", "1"}
+	return []string{"-preset", "p2", "-tune", "ull", "-zerolatency", "1", "-forced-idr", "1", "-rc", "constqp", "-qp", "28"}
 }
 
 // bitrate is what looks well enough: a tenth of a bit for each of 30 pictures of
