@@ -130,6 +130,69 @@ func TestS71ReportsNameWhatCanBeFetched(t *testing.T) {
 	}
 }
 
+// Nothing is added to what the part target asks for: a part is listed, and can be
+// fetched, at the moment that it exists, and the end of the playlist is the capture time
+// of then. A player that keeps PART-HOLD-BACK shows a picture at most that and a part
+// after it was captured: with parts of 0.5 s that leaves half a second of three for the
+// encoder.
+func TestS87LatencyBudget(t *testing.T) {
+	const part, goal, encoder = 500 * time.Millisecond, 3 * time.Second, 500 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		f := newFeed(t, Config{Part: part})
+		for _, ft := range f.tracks {
+			ft.next.Start = time.Now()
+		}
+		for n := range 24 {
+			msn, index := n/4, n%4
+			if index == 0 && n > 0 {
+				f.finish("v0")
+			}
+			var waiting, hinted *ask
+			if n > 0 {
+				waiting = f.ask(t.Context(), fmt.Sprintf("%s?_HLS_msn=%d&_HLS_part=%d", live, msn, index))
+				hinted = f.ask(t.Context(), video+attribute(tag(f.playlist(""), "#EXT-X-PRELOAD-HINT"), "URI"))
+			}
+			time.Sleep(part)
+			f.partOf("v0", part, nil)
+			if n == 0 {
+				continue
+			}
+			if waiting.waits() || hinted.waits() || hinted.w.Code != http.StatusOK {
+				t.Fatalf("part %d.%d is not there when it exists", msn, index)
+			}
+			if late := time.Since(endOfPlaylist(t, waiting.w.Body.String())); late != 0 {
+				t.Errorf("the playlist with part %d.%d ends %v ago", msn, index, late)
+			}
+		}
+		control := tag(f.playlist(""), "#EXT-X-SERVER-CONTROL")
+		back, err := time.ParseDuration(attribute(control, "PART-HOLD-BACK") + "s")
+		if err != nil || back+part > goal-encoder {
+			t.Errorf("%s, %v", control, err)
+		}
+	})
+}
+
+// endOfPlaylist is the capture time of the end of the last part.
+func endOfPlaylist(t *testing.T, playlist string) (end time.Time) {
+	t.Helper()
+	for line := range strings.Lines(playlist) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		var err error
+		switch name {
+		case "#EXT-X-PROGRAM-DATE-TIME":
+			end, err = time.Parse(time.RFC3339Nano, value)
+		case "#EXT-X-PART":
+			var d time.Duration
+			d, err = time.ParseDuration(attribute(value, "DURATION") + "s")
+			end = end.Add(d)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return end
+}
+
 // A rendition that begins late, or of which earlier segments have been taken away,
 // has the discontinuity sequence that its first segment says.
 func TestS03S12DiscontinuitySequenceOfTheFirstSegment(t *testing.T) {
