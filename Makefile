@@ -17,7 +17,7 @@ UNIT = $$($(GO) list ./... | grep -v '/e2e')
 # What the tests need beside Go, by Debian's names.
 PACKAGES := ca-certificates git gcc libc6-dev redis-server ffmpeg chromium iproute2 postgresql
 
-.PHONY: build run test packages vet lint unit e2e churn bench web clean help
+.PHONY: build run test packages vet lint unit e2e fuzz churn bench web clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -47,6 +47,14 @@ unit: ## unit tests with the race detector; the seeds of the fuzz targets are am
 
 e2e: ## whole nodes, clients and browsers
 	$(GO) test -count=1 -p 1 -timeout 20m ./e2e/...
+
+fuzz: ## every fuzz target for FUZZTIME (30s), one after the other; PKG=./sfu/... for some; what is found goes to testdata/fuzz
+	@$(GO) list -f '{{.Dir}} {{.ImportPath}}' $(or $(PKG),./...) | while read -r dir pkg; do \
+		{ grep -ohE '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go 2>/dev/null || true; } | while read -r _ target; do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),30s) -fuzzminimizetime 100x -parallel 1 "$$pkg" < /dev/null; \
+		done; \
+	done
 
 churn: ## half an hour of publishers and viewers that come, go and change; CHURN=2h for longer
 	CHURN=$(or $(CHURN),30m) $(GO) test -count=1 -v -timeout 0 -run 'TestChurn$$' ./e2e

@@ -18,6 +18,7 @@ type Config struct {
 	HandshakeTimeout time.Duration // from the offer to a connected session; default 10 s
 	MaxPending       int           // sessions that are not connected yet; default 3000
 	MaxPendingPerIP  int           // of these from one address; default 1500
+	MaxAddresses     int           // that a peer may have at once; default 256
 	MaxViewers       int           // of one stream; default 0: no limit
 	RingPackets      int           // packets remembered of each layer; default 2048
 
@@ -45,6 +46,9 @@ func (c Config) withDefaults() Config {
 	if c.MaxPendingPerIP == 0 {
 		c.MaxPendingPerIP = 1500
 	}
+	if c.MaxAddresses == 0 {
+		c.MaxAddresses = 256
+	}
 	if c.RingPackets == 0 {
 		c.RingPackets = 2048
 	}
@@ -65,6 +69,7 @@ func (c Config) Validate() error {
 	negative("HandshakeTimeout", int64(c.HandshakeTimeout))
 	negative("MaxPending", int64(c.MaxPending))
 	negative("MaxPendingPerIP", int64(c.MaxPendingPerIP))
+	negative("MaxAddresses", int64(c.MaxAddresses))
 	negative("MaxViewers", int64(c.MaxViewers))
 	negative("RingPackets", int64(c.RingPackets))
 	negative("Grace", int64(c.Grace))

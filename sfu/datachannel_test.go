@@ -18,6 +18,7 @@ type talker struct {
 	pc     *webrtc.PeerConnection
 	viewer *Viewer
 	heard  chan string
+	open   *webrtc.DataChannel // the first one
 }
 
 // echo is a chat that answers, and notes who came.

@@ -19,6 +19,7 @@ func talkTo(t *testing.T, s *SFU, pc *webrtc.PeerConnection, edit func(answer st
 		t.Fatal(err)
 	}
 	dc := k.channel(t, ChatLabel, nil)
+	k.open = dc
 	v, err := s.Watch(t.Context(), offerWith(offerFrom(t, pc, nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +65,16 @@ func talkOverTCP(t *testing.T, addr string) {
 			t.Error(err)
 		}
 	})
+	k := talkTo(t, s, tcpPeer(t), onlyTCP)
+	if k.viewer.data.to.Load() != nil {
+		t.Error("it goes over UDP")
+	}
+	k.viewer.Close("test")
+}
+
+// tcpPeer makes a client that has no UDP.
+func tcpPeer(t *testing.T) *webrtc.PeerConnection {
+	t.Helper()
 	se := webrtc.SettingEngine{}
 	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	se.SetIncludeLoopbackCandidate(true)
@@ -78,19 +89,18 @@ func talkOverTCP(t *testing.T, addr string) {
 			t.Error(err)
 		}
 	})
-	k := talkTo(t, s, pc, func(answer string) string {
-		var lines []string
-		for _, line := range strings.SplitAfter(answer, "\r\n") {
-			if !strings.HasPrefix(line, "a=candidate:") || strings.Contains(line, " tcp ") {
-				lines = append(lines, line)
-			}
+	return pc
+}
+
+// onlyTCP leaves candidates of UDP out of an answer.
+func onlyTCP(answer string) string {
+	var lines []string
+	for _, line := range strings.SplitAfter(answer, "\r\n") {
+		if !strings.HasPrefix(line, "a=candidate:") || strings.Contains(line, " tcp ") {
+			lines = append(lines, line)
 		}
-		return strings.Join(lines, "")
-	})
-	if k.viewer.data.to.Load() != nil {
-		t.Error("it goes over UDP")
 	}
-	k.viewer.Close("test")
+	return strings.Join(lines, "")
 }
 
 // TestPionCarriesData has no place of its own for data channels where the offer

@@ -85,6 +85,7 @@ func offerWith(sdp string) sluice.Offer {
 // camera is a client that publishes VP8: a frame of two packets every 20 ms, a
 // keyframe every 25 frames.
 type camera struct {
+	mime string // "": VP8
 	pc   *webrtc.PeerConnection
 	pub  *Publisher
 	stop context.CancelFunc
@@ -140,7 +141,7 @@ func (c *camera) shoot(ctx context.Context, track *webrtc.TrackLocalStaticRTP) {
 		}
 		for i := range 2 {
 			seq := src.seq
-			raw := src.packet(i == 0, i == 1, frame%25 == 0)
+			raw := c.coded(src.packet(i == 0, i == 1, frame%25 == 0), i == 0, frame%25 == 0)
 			if n := c.lose.Load(); n > 0 && int64(seq)%n == 0 {
 				c.lost.Store(seq, raw)
 				continue

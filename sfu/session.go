@@ -82,6 +82,7 @@ func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*ses
 	if err != nil {
 		return nil, err
 	}
+	parsed.restrict(o.Remote)
 	if r == publishing {
 		parsed.expand()
 	}
@@ -181,6 +182,7 @@ func (s *SFU) settingEngine(setup string) (webrtc.SettingEngine, error) {
 	se.SetICETimeouts(iceDisconnected, iceFailed, iceKeepalive)
 	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	se.SetIncludeLoopbackCandidate(s.cfg.Loopback)
+	se.SetRemoteIPFilter(addressLimit(s.cfg.MaxAddresses))
 	se.SetLite(s.cfg.ICELite)
 	se.DisableActiveTCP(true)
 	se.DisableMediaEngineCopy(true) // each session has its own
@@ -301,7 +303,7 @@ func (ses *session) Done() <-chan struct{} { return ses.done }
 
 // Trickle adds remote candidates (RFC 8840). What cannot be used is dropped.
 func (ses *session) Trickle(_ context.Context, remote sluice.ICE) error {
-	for _, c := range remote.Candidates {
+	for _, c := range restricted(remote.Candidates, ses.remote) {
 		init := webrtc.ICECandidateInit{Candidate: c}
 		if remote.Ufrag != "" {
 			init.UsernameFragment = &remote.Ufrag
@@ -324,6 +326,7 @@ func (ses *session) Restart(ctx context.Context, remote sluice.ICE) (sluice.ICE,
 	if !ses.connected.Load() {
 		return sluice.ICE{}, sluice.Errorf(sluice.CodeUnprocessable, "the session is not connected yet")
 	}
+	remote.Candidates = restricted(remote.Candidates, ses.remote)
 	offer, err := ses.offer.withICE(remote)
 	if err != nil {
 		return sluice.ICE{}, err

@@ -264,10 +264,10 @@ func (v *virtual) peer(ip string) *webrtc.PeerConnection {
 
 // film publishes frames until the test ends; lost packets are sent again by
 // Pion's responder.
-func (v *virtual) film(s *SFU, ip string) *Publisher {
+func (v *virtual) film(s *SFU, ip, mime string) *Publisher {
 	v.t.Helper()
 	pc := v.peer(ip)
-	track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90000}, "video", "cam")
+	track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: mime, ClockRate: 90000}, "video", "cam")
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -281,7 +281,7 @@ func (v *virtual) film(s *SFU, ip string) *Publisher {
 	}
 	setAnswer(v.t, pc, p.Answer())
 	ctx, stop := context.WithCancel(context.Background())
-	c := &camera{pc: pc, pub: p, stop: stop}
+	c := &camera{pc: pc, pub: p, stop: stop, mime: mime}
 	c.done.Go(func() { c.shoot(ctx, track) })
 	c.done.Go(func() {
 		for {
@@ -292,6 +292,34 @@ func (v *virtual) film(s *SFU, ip string) *Publisher {
 	})
 	v.t.Cleanup(func() { p.Close("end of test"); c.end() })
 	return p
+}
+
+// coded puts what begins like a packet of the camera's codec in the place of VP8.
+func (c *camera) coded(raw []byte, first, key bool) []byte {
+	var head []byte
+	switch c.mime {
+	case webrtc.MimeTypeH264: // slices, an IDR picture
+		head = []byte{0x61, 0x9a}
+		if key {
+			head = []byte{0x65, 0x88}
+		}
+	case webrtc.MimeTypeVP9: // beginning and end of a frame, P when it refers to others
+		head = []byte{0x04}
+		if first {
+			head = []byte{0x08}
+		}
+		if !key {
+			head[0] |= 0x40
+		}
+	case webrtc.MimeTypeAV1: // one OBU, N at a new sequence
+		head = []byte{0x10, 0x32}
+		if key && first {
+			head = []byte{0x18, 0x0a}
+		}
+	default:
+		return raw
+	}
+	return append(append(raw[:rtpHeaderBytes:rtpHeaderBytes], head...), raw[rtpHeaderBytes:]...)
 }
 
 func offerFromAt(t *testing.T, pc *webrtc.PeerConnection, ip string) sluice.Offer {

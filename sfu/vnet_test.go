@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
 
 	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/sfu/internal/ring"
@@ -14,19 +15,23 @@ import (
 // time; nothing is sent twice under one number, and what is sent again stays
 // within its budget.
 func TestVirtualNetwork(t *testing.T) {
+	all := harm{loss: 0.08, twice: 0.1, late: 0.1}
 	for _, tt := range []struct {
-		name string
-		harm harm
+		name, mime string
+		harm       harm
 	}{
-		{"loss", harm{loss: 0.05}},
-		{"duplicates", harm{twice: 0.2}},
-		{"reordering", harm{late: 0.2}},
-		{"all of it", harm{loss: 0.08, twice: 0.1, late: 0.1}},
+		{"loss", webrtc.MimeTypeVP8, harm{loss: 0.05}},
+		{"duplicates", webrtc.MimeTypeVP8, harm{twice: 0.2}},
+		{"reordering", webrtc.MimeTypeVP8, harm{late: 0.2}},
+		{"all of it", webrtc.MimeTypeVP8, all},
+		{"all of it, H.264", webrtc.MimeTypeH264, all},
+		{"all of it, VP9", webrtc.MimeTypeVP9, all},
+		{"all of it, AV1", webrtc.MimeTypeAV1, all},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, v := newVirtual(t) // one after the other: making addresses there is not safe beside others
 			t.Parallel()
-			v.film(s, virtualClients()[0])
+			v.film(s, virtualClients()[0], tt.mime)
 			eventually(t, "live stream", func() bool {
 				st, _ := s.Stream("demo")
 				return st.State == sluice.StreamLive && len(st.Layers) == 1 && st.Layers[0].Active

@@ -77,6 +77,7 @@ func owned() []ownership {
 		{"github.com/pion/webrtc", []string{"sfu", "internal/client", "e2e"}},
 		{"github.com/pion/interceptor", []string{"sfu", "internal/client", "e2e"}},
 		{"github.com/pion/rtp", []string{"sfu", "recorder", "internal/client", "internal/load", "e2e"}},
+		{"github.com/pion/turn", nil}, // a relay would lead inside
 		{"github.com/pion/dtls", []string{"sfu", "internal/load", "internal/appdata"}},
 		{"github.com/pion/srtp", []string{"sfu", "internal/load"}},
 		{"github.com/redis/go-redis", []string{"signaling", "internal/node"}},

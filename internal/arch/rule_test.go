@@ -80,6 +80,7 @@ func TestCheck(t *testing.T) {
 		{"owner", m + "/sfu", "github.com/pion/webrtc/v4", false, ""},
 		{"below an owner", m + "/sfu/internal/rewrite", "github.com/pion/rtp", false, ""},
 		{"not the owner", m + "/whip", "github.com/pion/webrtc/v4", false, "belongs to sfu"},
+		{"nobody is the owner", m + "/sfu", "github.com/pion/turn/v5", false, "belongs to"},
 		{"not the owner, in a test", m + "/whip", "github.com/pion/webrtc/v4", true, ""},
 		{"similar name", m + "/whip", "github.com/pion/rtpx", false, ""},
 		{"gin outside routes", m + "/web", "github.com/gin-gonic/gin", false, "belongs to internal/node"},

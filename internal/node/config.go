@@ -190,6 +190,8 @@ type LimitsConfig struct {
 	SDPLineBytes      int           `koanf:"sdp_line_bytes" default:"4096" help:"bytes of one line of an offer"`
 	RIDs              int           `koanf:"rids" default:"3" help:"simulcast layers of a publisher"`
 	SSRCs             int           `koanf:"ssrcs" default:"8" help:"RTP streams of a publisher"`
+	Candidates        int           `koanf:"candidates" default:"128" help:"ICE candidates that a peer names, in all"`
+	Addresses         int           `koanf:"addresses" default:"256" help:"addresses that a peer may have at once; then one more every 10 s"`
 	PendingSessions   int           `koanf:"pending_sessions" default:"3000" help:"sessions that are still connecting, in all"`
 	PendingPerIP      int           `koanf:"pending_per_ip" default:"1500" help:"sessions that are still connecting, of one address"`
 	ConnectionsPerIP  int           `koanf:"connections_per_ip" default:"4096" help:"open HTTP connections of one address"`

@@ -135,8 +135,8 @@ func (n *Node) openMedia() error {
 		Loopback:         isLoopback(c.HTTP.Addr) || isLoopback(c.Media.Addr),
 		HandshakeTimeout: c.Limits.HandshakeTimeout,
 		MaxPending:       c.Limits.PendingSessions, MaxPendingPerIP: c.Limits.PendingPerIP,
-		MaxViewers: c.Stream.MaxViewers,
-		FlexFEC:    c.Media.FlexFEC, PlayoutDelayMin: c.Media.PlayoutDelayMin, PlayoutDelayMax: c.Media.PlayoutDelayMax,
+		MaxViewers: c.Stream.MaxViewers, MaxAddresses: c.Limits.Addresses,
+		FlexFEC: c.Media.FlexFEC, PlayoutDelayMin: c.Media.PlayoutDelayMin, PlayoutDelayMax: c.Media.PlayoutDelayMax,
 		Grace: c.Stream.Grace, Wait: c.Stream.Wait, Takeover: c.Stream.Takeover,
 	}, sfu.Deps{Log: n.log, JoinTime: join, ForwardDelay: delay, Chat: n.talk})
 	if err != nil {
@@ -173,7 +173,7 @@ func (n *Node) ready() error {
 func (l LimitsConfig) wish() wish.Limits {
 	return wish.Limits{
 		BodyBytes: l.SDPBytes, LineBytes: l.SDPLineBytes, Sections: l.MediaSections,
-		Attributes: l.SDPAttributes, RIDs: l.RIDs, SSRCs: l.SSRCs,
+		Attributes: l.SDPAttributes, RIDs: l.RIDs, SSRCs: l.SSRCs, Candidates: l.Candidates,
 	}
 }
 

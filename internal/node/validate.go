@@ -181,6 +181,8 @@ func (l LimitsConfig) validate() error {
 		checkRange("limits.sdp_line_bytes", l.SDPLineBytes, 256, 1<<16),
 		checkRange("limits.rids", l.RIDs, 1, 16),
 		checkRange("limits.ssrcs", l.SSRCs, 2, 64),
+		checkRange("limits.candidates", l.Candidates, 1, 10_000),
+		checkRange("limits.addresses", l.Addresses, 1, 1_000_000),
 		checkRange("limits.pending_sessions", l.PendingSessions, 1, 1_000_000),
 		checkRange("limits.pending_per_ip", l.PendingPerIP, 1, 1_000_000),
 		checkRange("limits.connections_per_ip", l.ConnectionsPerIP, 1, 1_000_000),
