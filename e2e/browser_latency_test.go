@@ -1,9 +1,15 @@
 package e2e
 
 import (
+	_ "embed"
+	"math"
 	"slices"
+	"strconv"
 	"testing"
 )
+
+//go:embed testdata/sync.js
+var syncScript string
 
 // sampleClock reads the drawn clock in n frames; unreadable ones are left out.
 const sampleClock = `(async () => {
@@ -22,7 +28,9 @@ const sampleClock = `(async () => {
 func TestBrowserLatency(t *testing.T) {
 	n := startNode(t)
 	camera := newBrowser(t)
-	publishFrom(camera, n.URL+"/publish/clock?clock=1")
+	camera.open(n.URL + "/publish/clock?clock=1")
+	camera.exec(syncScript + "beep(); " + goLive)
+	camera.until("three layers are sent", layersOn)
 	viewer := newBrowser(t)
 	viewer.open(n.URL + "/watch/clock")
 	viewer.until("the encoder is warm", decoded+" > 150 && "+height+" === 720")
@@ -37,5 +45,33 @@ func TestBrowserLatency(t *testing.T) {
 	t.Logf("glass to glass over %d frames: p50 %.0f ms, p95 %.0f ms, max %.0f ms; the badge says %q", len(samples), at(0.5), at(0.95), at(1), badge)
 	if p50 := at(0.5); p50 <= 0 || p50 > 5000 {
 		t.Errorf("p50 of %.0f ms is not credible", p50)
+	}
+	t.Run("sound and picture", func(t *testing.T) { staysTogether(t, camera.in(t), viewer.in(t)) })
+}
+
+// staysTogether switches layers. What is played is reported, since it is a matter of
+// the machine too; the timestamps of pictures must not depend on the layer.
+func staysTogether(t *testing.T, camera, viewer *tab) {
+	const (
+		limit = 45.0 // milliseconds
+		heard = 3    // beeps at each layer, two in a second
+	)
+	viewer.exec(syncScript + "const {srcObject} = " + element + ".video; hear(srcObject.getAudioTracks()[0]); look(srcObject.getVideoTracks()[0])")
+	viewer.until("beeps and pictures", "beeps.length > 0 && pictures.length > 0")
+	before, lag := math.NaN(), eval[float64](camera, "lag()")
+	for _, step := range []struct{ choice, height string }{{"f", "720"}, {"q", "180"}, {"h", "360"}, {"f", "720"}} {
+		pickLayer(viewer, step.choice)
+		viewer.until("layer "+step.choice+" is decoded", height+" === "+step.height)
+		got := eval[struct {
+			Played, Moved float64
+			Pictures      int
+		}](viewer, "together("+strconv.Itoa(heard)+")")
+		if math.IsNaN(before) {
+			before = got.Moved
+		}
+		t.Logf("layer %s: sound %+.0f ms after the picture; timestamps have moved by %+.1f ms, over %d pictures", step.choice, got.Played-lag, got.Moved-before, got.Pictures)
+		if math.Abs(got.Moved-before) > limit {
+			t.Errorf("%s: pictures are that far from their sound", step.choice)
+		}
 	}
 }
