@@ -153,6 +153,7 @@ func TestBrowserFallsBack(t *testing.T) {
 		t.Logf("longest time without a picture: %.0f ms; greatest step back %.0f ms; changes: %v", r.Worst, r.Back, r.Swaps)
 		r.check(t)
 	})
+	t.Run("live from the past", func(t *testing.T) { returnsFromThePast(b.in(t), wire, free, blocked) })
 	t.Run("never connected", func(t *testing.T) {
 		b := b.in(t)
 		wire.Set(blocked)
@@ -165,11 +166,12 @@ func TestBrowserFallsBack(t *testing.T) {
 			t.Errorf("LL-HLS is %.0f ms behind", s.at(0.5))
 		}
 	})
+	t.Run("sound in a frame", func(t *testing.T) { soundStays(t, wire, n.URL+"/embed/clock", free, blocked) })
 }
 
 // check holds what must be so however busy the machine is; the target for a freeze
 // is 500 ms.
-func (r gapReport) check(t *testing.T) {
+func (r gapReport) check(t testing.TB) {
 	t.Helper()
 	if r.Worst > 3000 {
 		t.Errorf("the picture froze for %.0f ms", r.Worst)
@@ -198,10 +200,10 @@ func TestBrowserRewinds(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "record.part=200ms")
 	publish := func() *client.Publisher {
-		return publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: pattern(t, clips.H264, false)})
+		return publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: pattern(t, clips.H264, true)})
 	}
 	first := publish()
-	n.live(t, "demo", 1)
+	n.live(t, "demo", 3)
 	say := said(t, n)
 	say("first words")
 	b := newBrowser(t)
@@ -213,6 +215,7 @@ func TestBrowserRewinds(t *testing.T) {
 	chat.sees("both messages", "first words", "later words")
 	b.exec(gaps)
 
+	t.Run("quality", func(t *testing.T) { qualityStays(b.in(t)) })
 	t.Run("seek bar", func(t *testing.T) {
 		b.exec(fmt.Sprintf(`const bar = %s; bar.focus(); bar.value = String(Number(bar.max) - 8);
 			bar.dispatchEvent(new Event('input')); bar.dispatchEvent(new Event('change'));`, seekBar))

@@ -46,6 +46,9 @@ type API struct {
 	// node.
 	Neighbours Neighbours
 
+	// Last returns the newest recording of a stream that has ended. It may be nil.
+	Last func(ctx context.Context, stream string) (sluice.Recording, bool)
+
 	// Documents are OpenAPI documents whose paths and components are added to
 	// this one: routes of the node that are not served here.
 	Documents [][]byte

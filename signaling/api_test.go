@@ -71,7 +71,10 @@ func apiHandler(t testing.TB, s signaling.Streams) http.Handler {
 		c.Header(obs.RequestIDHeader, "r1")
 		c.Request = c.Request.WithContext(obs.WithRequestID(c.Request.Context(), "r1"))
 	})
-	if err := (signaling.API{Streams: s, Auth: testTokens(), Version: "1.2.3"}).Routes(engine); err != nil {
+	last := func(_ context.Context, stream string) (sluice.Recording, bool) {
+		return sluice.Recording{ID: "r7", Stream: stream, Ended: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)}, stream == "over"
+	}
+	if err := (signaling.API{Streams: s, Auth: testTokens(), Version: "1.2.3", Last: last}).Routes(engine); err != nil {
 		t.Fatal(err)
 	}
 	return engine
@@ -107,6 +110,7 @@ func TestAPI(t *testing.T) {
 		{"someone else's stream", "/api/v1/streams/show", "Bearer watch", 403, []string{"/problems/forbidden"}, ""},
 		{"someone else's stream that is not there", "/api/v1/streams/none", "Bearer watch", 403, []string{"/problems/forbidden"}, ""},
 		{"no such stream", "/api/v1/streams/none", "Bearer all", 404, []string{"/problems/not-found", `"requestId":"r1"`}, ""},
+		{"stream whose show has ended", "/api/v1/streams/over", "Bearer all", 200, []string{`"state":"offline","since":"2026-11-20T08:00:00Z"`, `"layers":[]`, `"recording":"r7"`}, ""},
 		{"bad stream name", "/api/v1/streams/a.b", "Bearer all", 400, []string{"/problems/invalid"}, ""},
 		{"viewers", "/api/v1/streams/demo/viewers", "Bearer publish", 200, []string{`{"items":[{"id":"v1"`, `"waiting":"keyframe"`, `{"id":"v2"`}, ""},
 		{"viewers of a stream without any", "/api/v1/streams/show/viewers", "Bearer mod", 200, []string{`{"items":[],"nextCursor":""}`}, ""},

@@ -60,12 +60,25 @@ type viewerInput struct {
 	ID     string `path:"id" doc:"Public id of the viewer"`
 }
 
-func (a API) getStream(ctx context.Context, in *streamInput) (*body[sluice.Stream], error) {
+// stream is one stream, and what is left of its last show.
+type stream struct {
+	sluice.Stream
+	Recording string `json:"recording,omitempty" doc:"Id of the recording of the last show, of a stream that is offline"`
+}
+
+// getStream answers for a stream that had a show as well: it is offline since its end.
+func (a API) getStream(ctx context.Context, in *streamInput) (*body[stream], error) {
 	s, err := a.find(grantOf(ctx), in.Stream, maySee)
+	gone := sluice.CodeOf(err) == sluice.CodeNotFound || err == nil && s.State == sluice.StreamOffline
+	if gone && a.Last != nil {
+		if rec, ok := a.Last(ctx, in.Stream); ok {
+			return &body[stream]{stream{withoutNull(sluice.Stream{Name: in.Stream, State: sluice.StreamOffline, Since: rec.Ended, Viewers: s.Viewers}), rec.ID}}, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &body[sluice.Stream]{s}, nil
+	return &body[stream]{stream{Stream: s}}, nil
 }
 
 func (a API) listViewers(ctx context.Context, in *viewersInput) (*body[list[sluice.Viewer]], error) {

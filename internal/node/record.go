@@ -152,3 +152,18 @@ func exportRecorder(r *obs.Registry, rec *recorder.Recorder) error {
 			func(c recorder.Counters) int64 { return c.TranscoderStarts }),
 	)
 }
+
+// lastShow is signaling.API.Last.
+func (n *Node) lastShow(ctx context.Context, stream string) (sluice.Recording, bool) {
+	all, err := n.recorder.Recordings(ctx)
+	if err != nil {
+		n.log.Warn("the recordings of a stream cannot be listed", "stream", stream, "err", err)
+		return sluice.Recording{}, false
+	}
+	for _, rec := range slices.Backward(all) {
+		if rec.Stream == stream && !rec.Ended.IsZero() {
+			return rec, true
+		}
+	}
+	return sluice.Recording{}, false
+}

@@ -93,6 +93,9 @@ func (n *Node) routes(engine *gin.Engine, limiter *wish.Limiter) error {
 		Streams: n.media, Auth: n.auth, Refused: refused, Version: version, Cluster: n.cluster.registry, Avoid: n.avoid,
 		Documents: n.chatDocument(),
 	}
+	if n.recorder != nil {
+		api.Last = n.lastShow
+	}
 	if n.neighbours = n.newNeighbours(); n.neighbours != nil {
 		api.Neighbours = n.neighbours
 	}

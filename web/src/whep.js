@@ -39,6 +39,7 @@ export class WhepPlayer extends EventTarget {
   #meter = null;
   #latency = null;
   #choice = 'auto';
+  #chosen = false; // the session has been told
   #packets = 0;
   #packetAt = 0;
   #ticks = 0;
@@ -76,6 +77,11 @@ export class WhepPlayer extends EventTarget {
 
   get canSelectLayer() {
     return Boolean(this.#connection?.canSelectLayer) && this.layers.length > 0;
+  }
+
+  /** The WHEP endpoint that was named. */
+  get endpoint() {
+    return this.#options.url;
   }
 
   /** The peer connection in use, for tests and debugging. */
@@ -187,6 +193,7 @@ export class WhepPlayer extends EventTarget {
     this.error = null;
     if (this.state !== 'live') this.#setState('connecting');
     this.#inactiveAt = 0;
+    this.#chosen = false;
     this.#latency.reset();
     this.#connection = connection;
     this.#meter = new InboundMeter();
@@ -244,10 +251,11 @@ export class WhepPlayer extends EventTarget {
   }
 
   #layers(layers) {
-    const first = this.layers.length === 0;
     this.layers = layers;
     this.#emit('layers', {layers});
-    if (first && this.#choice !== 'auto') this.#applyChoice().catch((error) => this.#emit('error', {error}));
+    if (this.#chosen || !this.canSelectLayer) return;
+    this.#chosen = true;
+    if (this.#choice !== 'auto') this.#applyChoice().catch((error) => this.#emit('error', {error}));
   }
 
   async #tick(connection) {

@@ -35,10 +35,30 @@ export function layerRequest(choice, layers) {
   if (text === 'auto') return {};
   const named = layers.find((l) => l.rid === text);
   if (named) return named.request ?? {rid: text};
-  const height = /^(\d{2,4})p?$/.exec(text);
+  const height = heightOf(text);
   if (!height) return {};
-  const exact = layers.find((l) => l.height === Number(height[1]));
-  return exact ? exact.request ?? {rid: exact.rid} : {maxHeight: Number(height[1])};
+  const exact = layers.find((l) => l.height === height);
+  return exact ? exact.request ?? {rid: exact.rid} : {maxHeight: height};
+}
+
+/** The height in a choice like "720p", 0 when it is another one. */
+function heightOf(choice) {
+  const match = /^(\d{2,4})p?$/.exec(String(choice));
+  return match ? Number(match[1]) : 0;
+}
+
+/**
+ * The layer that a choice stands for: the named one, or that of a height or the
+ * best below it; undefined when it is automatic or none fits.
+ */
+export function chosenLayer(choice, layers) {
+  const height = heightOf(choice);
+  return layers.find((l) => l.rid === choice) || layers.find((l) => height && l.height && l.height <= height);
+}
+
+/** The height that a choice asks for, 0 when it is automatic or the height is not known yet. */
+export function chosenHeight(choice, layers) {
+  return chosenLayer(choice, layers)?.height || heightOf(choice);
 }
 
 /** "720p" or "720p60"; the rid when the size is not known yet. */

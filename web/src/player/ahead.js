@@ -29,9 +29,9 @@ export class Ahead {
     return this.#pieces.get(url);
   }
 
-  /** Fetches the first of these. */
+  /** Fetches the first of these; resolves when all have come or failed. */
   fetchAll(urls) {
-    for (const url of urls.slice(0, MOST_AT_ONCE)) this.fetch(url);
+    return Promise.all(urls.slice(0, MOST_AT_ONCE).map((url) => this.fetch(url)));
   }
 
   /** Fetches a playlist, for whoever asks for it soon, and its parts from the last keyframe on that is so many seconds before its end. */

@@ -51,13 +51,14 @@ export class Controls {
   }
 }
 
-/** Plays, without sound where the browser refuses it with sound. */
+/**
+ * Plays, without sound where the browser refuses it with sound.
+ * @returns {Promise<''|'sound'|'all'>} what the browser refused
+ */
 export async function startPlaying(video) {
-  try {
-    await video.play();
-  } catch {
-    if (video.muted) return;
-    video.muted = true;
-    await video.play().catch(() => {});
-  }
+  const refused = () => video.play().then(() => false, (err) => err.name === 'NotAllowedError');
+  if (!(await refused())) return '';
+  if (video.muted) return 'all';
+  video.muted = true;
+  return (await refused()) ? 'all' : 'sound';
 }

@@ -9,6 +9,7 @@ const DOUBT_TIMES = 0.65; // of that, until what it will need is fetched
 const DOUBT_EACH_MS = [5000, 80_000]; // time between two of these: longer after each that was for nothing
 const FORGET = 0.994; // of that wait, what counts at the next picture
 const SOUND_MS = 60; // since the last sound: packets come
+const SILENCE_MS = 100; // since then, at least, and LATE_TIMES the longest of late: none come
 const CONGESTED_MS = 1500; // the same while sound comes: the link is narrow, and more load would not help it
 const FRESH_MS = 250; // since the last picture, while WebRTC is well
 const CONNECT_MS = 2500; // WebRTC gets this long for its first picture
@@ -40,6 +41,7 @@ export class Director extends EventTarget {
   #spacing = DOUBT_EACH_MS[0];
   #alarm = 0; // when the recorded side was asked to get ready
   #wait = 0; // longest for a picture of late
+  #silence = {now: 0, longest: 0}; // since the last sound, and the longest of late between two
   #steady = 0; // pictures in a row without a gap
   #steadyAt = 0; // since when
   #brokenUntil = 0; // the recorded side is not asked before
@@ -88,9 +90,12 @@ export class Director extends EventTarget {
 
   goLive() {
     if (this.mode === 'live') return;
-    if (this.front === this.#hls) this.#set('fallback');
-    else this.#toLive();
-    if (this.mode === 'fallback' && !this.#healthy()) this.#rewind.start(null, {followLive: true});
+    if (this.front !== this.#hls || this.#runs()) {
+      this.#toLive();
+      return;
+    }
+    this.#set('fallback');
+    this.#rewind.follow();
   }
 
   catchUp() {
@@ -103,9 +108,15 @@ export class Director extends EventTarget {
     return this.#clock.shownAt > 0 && performance.now() - this.#clock.shownAt < FRESH_MS;
   }
 
+  /** It has, for long enough to be trusted. */
+  #runs() {
+    return this.#steady >= STEADY_FRAMES && this.#healthy();
+  }
+
   #tick() {
     const now = performance.now();
     const seen = this.capture;
+    this.#hear();
     if (seen && this.mode !== 'behind') this.#seen = Math.max(this.#seen ?? 0, seen);
     if (this.mode === 'live') this.#watch(now);
     else if (this.mode === 'fallback') this.#mayReturn(now);
@@ -125,7 +136,7 @@ export class Director extends EventTarget {
     if (document.hidden) return this.#listen(now);
     const since = this.#clock.shownAt || this.#startedAt;
     const patience = this.#clock.frames ? this.#patience() : CONNECT_MS;
-    const waited = this.#rtc.paused ? 0 : now - since;
+    const waited = this.#isPaused() ? 0 : now - since;
     if (waited > DOUBT_TIMES * patience) this.#mayBeNeeded(now);
     if (waited <= patience) return this.#alarm ? this.#calm() : undefined;
     if (!this.#alarm) {
@@ -140,6 +151,11 @@ export class Director extends EventTarget {
       this.#rewind.skipTo(this.#clock.capture);
     }
     return undefined;
+  }
+
+  /** By the viewer, or from the beginning while there is something to see. */
+  #isPaused() {
+    return this.#rtc.paused && (this.#clock.frames > 0 || this.#whep.state === 'live');
   }
 
   /** Has what a start of the recorded side needs fetched before it is certain that it will be. */
@@ -172,13 +188,23 @@ export class Director extends EventTarget {
   /** Milliseconds without a picture until the recorded side gets ready: longer where pictures are uneven, or only they are late. */
   #patience() {
     const [least, most] = LATE_MS;
-    return this.#soundComes() ? CONGESTED_MS : Math.min(Math.max(least, LATE_TIMES * this.#wait), most);
+    if (this.#soundComes()) return CONGESTED_MS;
+    const {now, longest} = this.#silence;
+    if (now > Math.max(SILENCE_MS, LATE_TIMES * longest) && now < Infinity) return least; // it does not depend on how busy this page is
+    return Math.min(Math.max(least, LATE_TIMES * this.#wait), most);
   }
 
   #soundComes() {
+    return this.#silence.now < SOUND_MS;
+  }
+
+  #hear() {
     const receiver = this.#whep.peerConnection?.getReceivers?.().find((r) => r.track?.kind === 'audio');
     const [source] = receiver?.getSynchronizationSources() || [];
-    return source !== undefined && performance.timeOrigin + performance.now() - source.timestamp < SOUND_MS;
+    const {now: was, longest} = this.#silence;
+    const now = source ? performance.timeOrigin + performance.now() - source.timestamp : Infinity;
+    const over = now < was ? Math.min(was, LATE_MS[1]) : 0;
+    this.#silence = {now, longest: Math.max(over, FORGET * longest)};
   }
 
   /** WebRTC has a stream to show, or cannot show it here. */
@@ -200,8 +226,9 @@ export class Director extends EventTarget {
 
   /** While the recorded side stands in: is WebRTC back, with pictures of now? */
   #mayReturn(now) {
+    if (this.front === this.#hls && this.#hls.paused) return undefined;
     if (document.hidden && this.#whep.state === 'live' && this.#soundComes()) return this.#toLive();
-    if (this.#steady < STEADY_FRAMES || !this.#healthy()) return undefined;
+    if (!this.#runs()) return undefined;
     const agreed = this.front === this.#rtc || this.#notBefore(this.#clock.capture, this.#rewind.capture);
     if (agreed || now - this.#steadyAt > AGREE_MS) this.#toLive();
     return undefined;

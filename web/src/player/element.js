@@ -2,21 +2,24 @@
 
 import styles from '../css/player.css';
 import {readFrame, wallClock} from '../lib/clock.js';
-import {fill, h, icon} from '../lib/dom.js';
+import {h} from '../lib/dom.js';
 import {duration, milliseconds} from '../lib/format.js';
-import {icons} from '../lib/icons.js';
+import {chosenHeight, chosenLayer} from '../lib/layers.js';
 import {flag} from '../lib/params.js';
 import {t} from '../strings.js';
 import {WhepPlayer} from '../whep.js';
-import {Controls, startPlaying} from './controls.js';
+import {Controls} from './controls.js';
 import {helpDialog, pressKey} from './keys.js';
 import {QualityMenu} from './menu.js';
 import {StatsOverlay} from './overlay.js';
 import {Panel} from './panel.js';
 import {recordedUrl, Sides} from './sides.js';
+import {refusal, Tap} from './tap.js';
 
 const IDLE_MS = 2500;
 const ENDED = ['paused', 'offline'];
+const ASK_TIMES = 4; // since when: a recording takes a moment to be finished
+const ASK_MS = 1500;
 const FORWARD = ['statechange', 'no-media', 'media-recovered', 'qualitychange', 'viewercount', 'overload', 'latency', 'reconnecting', 'layers', 'stats', 'chatchannel'];
 
 /**
@@ -37,6 +40,7 @@ export class LivePlayer extends HTMLElement {
 
   #latency = null;
   #idle = 0;
+  #asks = ''; // what the browser has refused
   #actions = this.#makeActions();
   #built = false;
 
@@ -82,7 +86,7 @@ export class LivePlayer extends HTMLElement {
 
   #build() {
     this.#built = true;
-    this.sides = new Sides({onSwap: (_, freeze) => this.#swapped(freeze), onMode: () => this.#modeChanged(), onChange: () => this.#sideChanged()}, {playsinline: this.#flag('playsinline', true)});
+    this.sides = new Sides({onSwap: (_, freeze) => this.#swapped(freeze), onMode: () => this.#modeChanged(), onChange: () => this.#sideChanged(), onRefused: (what) => this.#refused(what)}, {playsinline: this.#flag('playsinline', true)});
     this.video.muted = this.#flag('muted', true);
     if (this.getAttribute('poster')) this.video.poster = this.getAttribute('poster');
     this.menu = new QualityMenu((choice) => this.selectQuality(choice));
@@ -93,10 +97,10 @@ export class LivePlayer extends HTMLElement {
     this.help = helpDialog();
     this.badgeText = h('span', {class: 'badge-text'});
     this.badge = h('span', {class: 'badge', hidden: true}, h('span', {class: 'dot'}), this.badgeText);
-    this.big = h('button', {class: 'big', type: 'button', hidden: true, on: {click: () => this.#bigClicked()}});
+    this.tap = new Tap(() => this.#tapped());
     this.status = h('div', {class: 'sr', role: 'status', 'aria-live': 'polite'});
     this.frame = h('div', {class: 'frame', 'data-state': 'idle'},
-      this.sides.hls, this.sides.rtc, h('div', {class: 'top'}, this.badge), this.panel.element, this.big, this.overlay.element, this.sides.card.element,
+      this.sides.hls, this.sides.rtc, h('div', {class: 'top'}, this.badge), this.panel.element, this.tap.element, this.overlay.element, this.sides.card.element,
       this.#flag('controls', true) && this.controls.element, this.help, this.status);
     this.shadowRoot.append(this.frame);
     this.#listen();
@@ -133,8 +137,9 @@ export class LivePlayer extends HTMLElement {
       });
     }
     player.addEventListener('place', ({detail}) => this.player === player && this.getAttribute('hls') === null && this.sides.move(recordedUrl(detail.url)));
-    player.addEventListener('stream', () => this.#flag('autoplay', true) && startPlaying(this.video));
+    player.addEventListener('stream', () => this.#flag('autoplay', true) && this.sides.playLive());
     player.selectLayer(this.getAttribute('quality') || 'auto');
+    this.#pinRecorded();
     player.start();
     this.#refresh();
   }
@@ -142,6 +147,7 @@ export class LivePlayer extends HTMLElement {
   #on(type, detail) {
     if (type === 'statechange') this.#state(detail);
     if (type === 'latency') this.#latency = detail;
+    if (type === 'layers') this.#pinRecorded();
     if (type === 'stats' && !this.sides.recorded) this.overlay.update(detail, this.#latency);
     if (type === 'layers' || type === 'qualitychange' || type === 'statechange') this.#updateMenu();
     if (type === 'latency' || type === 'statechange') this.#updateBadge();
@@ -191,21 +197,23 @@ export class LivePlayer extends HTMLElement {
     const text = this.panel.element.querySelector('.panel-title')?.textContent;
     this.status.textContent = state === 'live' ? t('state.live') : text || '';
     this.#refresh();
+    if (this.#asks) this.#refused(this.#asks);
   }
 
   /** The control API knows since when; it may refuse us, then we only know about now. */
   async #stoppedSince(state) {
     if (state === 'paused') this.panel.stoppedAt(Date.now());
-    const api = this.player && this.getAttribute('src').replace(/\/whep\/([\w-]+)$/, '/api/v1/streams/$1');
-    if (!api || api === this.getAttribute('src')) return;
-    try {
-      const token = this.getAttribute('token');
-      const response = await fetch(new URL(api, document.baseURI), {headers: token ? {Authorization: `Bearer ${token}`} : {}});
-      const since = response.ok ? (await response.json()) : null;
-      const at = since?.state !== 'live' ? Date.parse(since?.since) : NaN;
-      if (at > 0) this.panel.stoppedAt(at);
-    } catch {
-      // The timer is a nicety.
+    const [, root, stream] = /^(.*)\/whep\/([\w-]+)$/.exec(this.player?.endpoint || '') || [];
+    if (!stream) return;
+    const token = this.getAttribute('token');
+    for (let i = 0; i < ASK_TIMES && this.player?.state === state; i++) {
+      if (i) await new Promise((resolve) => setTimeout(resolve, ASK_MS));
+      const response = await fetch(`${root}/api/v1/streams/${stream}`, {headers: token ? {Authorization: `Bearer ${token}`} : {}}).catch(() => null);
+      const last = response?.ok ? await response.json().catch(() => null) : null;
+      if (last?.state !== state || this.player?.state !== state) continue;
+      const page = location.pathname.startsWith('/embed/') ? 'embed' : 'watch';
+      this.panel.stoppedAt(Date.parse(last.since), last.recording && `${root}/${page}/${stream}?recording=${last.recording}`);
+      return;
     }
   }
 
@@ -216,7 +224,7 @@ export class LivePlayer extends HTMLElement {
       return;
     }
     const {layers, choice, stats, canSelectLayer} = this.player;
-    this.menu.update({layers, choice, height: stats?.video?.height, available: canSelectLayer});
+    this.menu.update({layers, choice: chosenLayer(choice, layers)?.rid || 'auto', height: stats?.video?.height, available: canSelectLayer});
   }
 
   #updateBadge() {
@@ -244,12 +252,7 @@ export class LivePlayer extends HTMLElement {
 
   #refresh = () => {
     this.controls.update(this.video, {stats: this.overlay.open, fullscreen: Boolean(document.fullscreenElement)});
-    const live = this.#shownState === 'live';
-    const blocked = live && this.video.paused;
-    this.big.hidden = !live || (!blocked && !this.video.muted);
-    const [label, name] = blocked ? ['player.tapPlay', 'play'] : ['player.tapUnmute', 'muted'];
-    this.big.dataset.kind = name;
-    if (!this.big.hidden && this.big.textContent !== t(label)) fill(this.big, icon(icons[name]), h('span', {text: t(label)}));
+    this.tap.update(this.video, this.#shownState === 'live');
   };
 
   #leave = () => this.player?.stop({keepalive: true});
@@ -262,10 +265,19 @@ export class LivePlayer extends HTMLElement {
     }, IDLE_MS);
   }
 
-  #bigClicked() {
+  #tapped() {
+    this.#asks = '';
+    this.sides.touched();
     this.video.muted = false;
-    if (this.video.paused) startPlaying(this.video);
+    if (this.video.paused) this.sides.play();
     this.#refresh();
+  }
+
+  /** The button asks for what the browser has refused, also those who do not see it. */
+  #refused(what) {
+    this.#refresh();
+    this.#asks = what;
+    if (!this.tap.element.hidden) this.status.textContent = refusal(what);
   }
 
   #useToken(token) {
@@ -273,13 +285,20 @@ export class LivePlayer extends HTMLElement {
     this.setAttribute('token', token);
   }
 
+  /** The recorded side shows the quality that was chosen, by its height. */
+  #pinRecorded() {
+    const {choice, layers} = this.player;
+    const height = chosenHeight(choice, layers);
+    if (height || choice === 'auto') this.sides.rewind?.select(height); // otherwise it is not known yet
+  }
+
   /** Chooses a layer and says so when the server refuses. */
   async selectQuality(choice) {
-    const height = (rid) => this.player.layers.concat(this.sides.rewind?.layers || []).find((l) => l.rid === rid)?.height || 0;
+    const recorded = this.sides.rewind?.layers.find((l) => l.rid === choice);
     try {
-      this.sides.rewind?.select(choice, height(choice));
-      const same = String(choice).startsWith('hls-') ? this.player.layers.find((l) => l.height === height(choice))?.rid || 'auto' : choice;
-      await this.player.selectLayer(same);
+      const told = this.player.selectLayer(recorded ? `${recorded.height}p` : choice);
+      this.#pinRecorded();
+      await told;
     } catch {
       this.status.textContent = t('player.qualityFailed');
     }
@@ -288,12 +307,20 @@ export class LivePlayer extends HTMLElement {
 
   #makeActions() {
     const volume = (value) => {
+      this.sides.touched();
       this.video.volume = Math.min(1, Math.max(0, value));
       this.video.muted = value <= 0;
     };
     return {
-      togglePlay: () => (this.video.paused ? startPlaying(this.video) : this.video.pause()),
-      toggleMute: () => (this.video.muted = !this.video.muted),
+      togglePlay: () => {
+        this.sides.touched();
+        if (this.video.paused) this.sides.play();
+        else this.video.pause();
+      },
+      toggleMute: () => {
+        this.sides.touched();
+        this.video.muted = !this.video.muted;
+      },
       setVolume: volume,
       nudgeVolume: (by) => volume((this.video.muted ? 0 : this.video.volume) + by),
       toggleStats: () => {

@@ -12,6 +12,7 @@ export class Panel {
   #since = 0;
   #clock = null;
   #shown = '';
+  #recording = h('a', {class: 'panel-button', hidden: true, text: t('player.watchRecording')});
 
   constructor(actions) {
     this.#actions = actions;
@@ -31,19 +32,23 @@ export class Panel {
     if (content) this.#render(content);
   }
 
-  /** When the stream stopped, in milliseconds since the epoch. */
-  stoppedAt(ms) {
+  /** When the stream stopped, in milliseconds since the epoch, and where its recording can be seen, if it can. */
+  stoppedAt(ms, recording = '') {
     this.#since = ms;
+    this.#recording.hidden = !recording;
+    if (recording) this.#recording.href = recording;
     this.#tick();
   }
 
   #render({kind, title, hint, timer, token, retry}) {
+    this.#recording.hidden = true;
     if (timer) this.#clock = h('p', {class: 'panel-timer', role: 'timer', hidden: true});
     fill(this.element,
       kind === 'busy' ? h('span', {class: 'spinner', 'aria-hidden': 'true'}) : h('span', {class: 'panel-icon'}, icon(icons[kind])),
       h('p', {class: 'panel-title', text: title}),
       hint && h('p', {class: 'panel-hint', text: hint}),
       this.#clock,
+      timer && this.#recording,
       token && this.#tokenForm(),
       retry && h('button', {class: 'panel-button', type: 'button', text: t('player.retry'), on: {click: () => this.#actions.retry()}}));
     if (!timer) return;

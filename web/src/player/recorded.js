@@ -9,6 +9,7 @@ import {helpDialog, pressKey} from './keys.js';
 import {QualityMenu} from './menu.js';
 import {Panel} from './panel.js';
 import {Rewind} from './rewind.js';
+import {refusal, Tap} from './tap.js';
 import {Thumbnails} from './thumbnails.js';
 import {Timeline} from './timeline.js';
 
@@ -63,7 +64,7 @@ export class RecordedPlayer extends HTMLElement {
       look: () => this.#thumbnails?.refresh().catch(() => {}),
       picture: (capture) => this.#thumbnails?.at(capture) ?? Promise.resolve(''),
     });
-    this.menu = new QualityMenu((choice) => this.#rewind?.select(choice));
+    this.menu = new QualityMenu((choice) => this.#rewind?.select(this.#rewind.layers.find((l) => l.rid === choice)?.height || 0));
     this.controls = new Controls(this.#actions, this.menu, this.timeline);
     this.controls.stats.hidden = true;
     this.panel = new Panel({retry: () => this.#start(), useToken: (token) => {
@@ -71,7 +72,12 @@ export class RecordedPlayer extends HTMLElement {
       this.setAttribute('token', token);
     }});
     this.help = helpDialog();
-    this.frame = h('div', {class: 'frame', 'data-state': 'connecting'}, this.video, this.panel.element, on('controls', true) && this.controls.element, this.help);
+    this.tap = new Tap(() => {
+      this.video.muted = false;
+      if (this.video.paused) this.#play();
+    });
+    this.status = h('div', {class: 'sr', role: 'status', 'aria-live': 'polite'});
+    this.frame = h('div', {class: 'frame', 'data-state': 'connecting'}, this.video, this.panel.element, this.tap.element, on('controls', true) && this.controls.element, this.help, this.status);
     this.shadowRoot.append(this.frame);
     for (const type of ['play', 'pause', 'volumechange', 'ended']) this.video.addEventListener(type, this.#refresh);
     this.video.addEventListener('click', () => this.#actions.togglePlay());
@@ -88,7 +94,7 @@ export class RecordedPlayer extends HTMLElement {
     if (!this.getAttribute('src')) return;
     const options = {video: this.video, url: new URL(this.getAttribute('src'), document.baseURI).href, token: this.getAttribute('token') || ''};
     this.#state('connecting');
-    const error = await refusal(options);
+    const error = await whyNot(options);
     if (this.#rewind || !this.isConnected) return;
     if (error) return this.#state('failed', error);
     const rewind = new Rewind(options);
@@ -96,14 +102,20 @@ export class RecordedPlayer extends HTMLElement {
     rewind.addEventListener('levels', () => this.#updateMenu());
     rewind.addEventListener('failed', () => this.#rewind === rewind && this.#state('failed'));
     rewind.addEventListener('painted', () => this.#state('live'));
-    const playing = await rewind.start(null);
+    const playing = await rewind.start(0); // a show that still runs, too
     if (this.#rewind !== rewind) return;
     if (!playing) return this.#state('failed');
     this.#thumbnails = rewind.thumbnailsUrl ? new Thumbnails(rewind.thumbnailsUrl, options.token) : null;
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
-    if (flag(this.getAttribute('autoplay'), true)) startPlaying(this.video);
+    if (flag(this.getAttribute('autoplay'), true)) this.#play();
     else this.video.pause();
     this.dispatchEvent(new CustomEvent('ready'));
+  }
+
+  async #play() {
+    const refused = await startPlaying(this.video);
+    if (refused) this.status.textContent = refusal(refused);
+    this.#refresh();
   }
 
   #stop() {
@@ -137,7 +149,10 @@ export class RecordedPlayer extends HTMLElement {
     this.menu.update({layers, choice, height: this.video.videoHeight, available: layers.length > 1});
   }
 
-  #refresh = () => this.controls.update(this.video, {stats: false, fullscreen: Boolean(document.fullscreenElement)});
+  #refresh = () => {
+    this.controls.update(this.video, {stats: false, fullscreen: Boolean(document.fullscreenElement)});
+    this.tap.update(this.video, this.frame.dataset.state === 'live' && !this.video.ended);
+  };
 
   #makeActions() {
     const volume = (value) => {
@@ -145,7 +160,7 @@ export class RecordedPlayer extends HTMLElement {
       this.video.muted = value <= 0;
     };
     return {
-      togglePlay: () => (this.video.paused ? startPlaying(this.video) : this.video.pause()),
+      togglePlay: () => (this.video.paused ? this.#play() : this.video.pause()),
       toggleMute: () => (this.video.muted = !this.video.muted),
       setVolume: volume,
       nudgeVolume: (by) => volume((this.video.muted ? 0 : this.video.volume) + by),
@@ -161,7 +176,7 @@ export class RecordedPlayer extends HTMLElement {
 }
 
 /** Why a playlist cannot be had, as the panel takes it; null when it can. */
-async function refusal({url, token}) {
+async function whyNot({url, token}) {
   try {
     const response = await fetch(url, token ? {headers: {Authorization: `Bearer ${token}`}} : {});
     if (response.ok) return null;

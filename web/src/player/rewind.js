@@ -2,21 +2,20 @@
 
 import {CaptureClock} from '../lib/capture.js';
 import {Ahead} from './ahead.js';
+import {layersOfLibrary, nearestLevel} from './ladder.js';
 import {LOOK_S, makeLibrary, SOUND} from './library.js';
 import {NativeSource} from './native.js';
+import {rateAtEdge} from './pace.js';
+import {captureOf, partsFrom, positionOf, rangeOf, START_S} from './positions.js';
 
-const EDGE_S = 0.15; // as near to the live edge as a start may be
-const HOLE_S = 0.1; // sound and picture do not begin at the same moment
 const LEAST_S = 0.5; // distance to the live edge that can be started at
 const PARTS = 2; // so many parts, and MARGIN_S, is the distance that is kept
 const MARGIN_S = 0.1;
 const ENOUGH = 2; // times the bits of a rendition, for the library to begin with it
-const THIN_S = 0.15; // of buffer: time to build one up
 const BEGIN_S = 0.2; // the same right after a start that continues nothing
 const FAR_S = 4; // behind its place at the live edge: jump there
+const LEAP_MS = 1000; // for what is needed there to come, before that
 const NEAR_S = 3; // to the live edge: no faster than it comes
-const SLOW = 0.9;
-const RATES = [[0.6, 1.25], [0.25, 1.1], [0.08, 1.04]]; // seconds behind, playback rate
 
 /** @typedef {{from: number, to: number}} Range capture times in milliseconds */
 
@@ -39,10 +38,12 @@ export class Rewind extends EventTarget {
   #used = false; // the library has loaded media
   #moved = false; // the address is another one than that which plays
   #hop = false; // it may jump nearer to the live edge
-  #level = -1; // chosen, -1: automatic
+  #height = 0; // of the quality that was chosen, 0: automatic
+  #leaping = false;
   #clock;
   #timer = 0;
   #ahead;
+  #soundDetails = null;
   #soundAhead = false; // fetched for this start
 
   /** @param {{video: HTMLVideoElement, url: string, token: string}} options */
@@ -98,8 +99,7 @@ export class Rewind extends EventTarget {
     this.recording = data['live.sluice.recording']?.VALUE || '';
     const thumbs = data['live.sluice.thumbnails']?.VALUE;
     if (thumbs) this.thumbnailsUrl = new URL(thumbs, this.#options.url).href;
-    if (this.#level >= 0) hls.nextLevel = this.#level;
-    this.#emit('levels');
+    this.#applyChoice();
   }
 
   #listen(hls, {Events, ErrorTypes}) {
@@ -107,7 +107,9 @@ export class Rewind extends EventTarget {
     const details = (_, data) => data.details.deltaUpdateFailed || this.#took(data.details); // it has holes, and is asked for again
     hls.on(Events.LEVEL_LOADED, details);
     hls.on(Events.LEVEL_UPDATED, details);
-    hls.on(Events.AUDIO_TRACK_LOADED, (_, data) => this.#sound(data.details));
+    const sound = (_, data) => this.#sound(data.details);
+    hls.on(Events.AUDIO_TRACK_LOADED, sound);
+    hls.on(Events.AUDIO_TRACK_UPDATED, sound);
     hls.on(Events.BUFFER_APPENDED, () => this.#begin !== null && this.skipTo(this.#begin));
     hls.on(Events.LEVEL_SWITCHED, () => this.#emit('levels'));
     hls.on(Events.ERROR, (_, data) => {
@@ -144,7 +146,7 @@ export class Rewind extends EventTarget {
     const target = this.#target;
     this.#target = null;
     if (Number.isNaN(target) || !this.#details.fragments.length) return;
-    const at = this.#positionOf(target);
+    const at = positionOf(target, this.#details);
     if (this.followLive) { // a distance is enough, and spares a second start
       this.#hls.targetLatency = this.#details.edge + this.#details.age - at;
       this.#begin = target;
@@ -157,15 +159,12 @@ export class Rewind extends EventTarget {
   }
 
   /** The library asks for the parts from the keyframe on one by one: now they come at once. */
-  #fetchParts(details, capture) {
-    if (!details.fragments.length) return;
-    const at = this.#positionOf(capture, details) - LOOK_S;
-    const parts = (details.partList || []).filter((p) => !p.gap);
-    const from = parts.findLastIndex((p) => p.independent && p.start <= at);
-    if (from >= 0) this.#ahead.fetchAll(parts.slice(from).map((p) => p.url));
+  async #fetchParts(details, capture) {
+    if (details?.fragments.length) await this.#ahead.fetchAll(partsFrom(positionOf(capture, details) - LOOK_S, details));
   }
 
   #sound(details) {
+    this.#soundDetails = details;
     if (this.#begin === null || this.#soundAhead) return;
     this.#soundAhead = true;
     this.#fetchParts(details, this.#begin);
@@ -176,28 +175,16 @@ export class Rewind extends EventTarget {
     const hls = this.#hls;
     if (!hls) this.prepare();
     if (!hls?.levels.length || this.#started) return;
-    if (this.#level < 0 && height) this.#beginWith(this.#nearest(height));
-    const {uri, audioGroups} = hls.levels[this.#level < 0 ? hls.startLevel : this.#level] || {};
+    if (!this.#height && height) this.#beginWith(nearestLevel(hls, height));
+    const {uri, audioGroups} = hls.levels[this.#height ? nearestLevel(hls, this.#height) : hls.startLevel] || {};
     const sound = hls.allAudioTracks.find((s) => audioGroups?.includes(s.groupId));
-    for (const url of [uri, sound?.url]) if (url) this.#ahead.edge(url, EDGE_S + LOOK_S);
+    for (const url of [uri, sound?.url]) if (url) this.#ahead.edge(url, START_S + LOOK_S);
   }
 
   /** The quality that was seen is begun with, and left when the link turns out not to carry it. */
   #beginWith(level) {
     this.#hls.startLevel = level;
     this.#hls.bandwidthEstimate = ENOUGH * this.#hls.levels[level].maxBitrate;
-  }
-
-  /** The library's levels, which are there once for each kind of sound, with one kind of it. */
-  get #levels() {
-    const all = (this.#hls?.levels || []).map((level, i) => ({level, i}));
-    const same = (l) => all.filter((o) => o.level.uri === l.level.uri);
-    return all.filter((l) => l === (same(l).find((o) => o.level.audioCodec === SOUND) || same(l)[0]));
-  }
-
-  #nearest(height) {
-    const off = ({level}) => Math.abs(level.height - height);
-    return this.#levels.reduce((best, l) => (best && off(best) <= off(l) ? best : l), null)?.i ?? -1;
   }
 
   /** Has the init sections, and a connection open. */
@@ -214,22 +201,12 @@ export class Rewind extends EventTarget {
     }
   }
 
-  /** Position in the media of a capture time, within what there is. */
-  #positionOf(capture, {fragments, edge} = this.#details) {
-    let best = fragments[0];
-    for (const f of fragments) if (f.programDateTime && f.programDateTime <= capture) best = f;
-    const at = best.start + (capture - best.programDateTime) / 1000;
-    return Math.max(fragments[0].start + HOLE_S, Math.min(at, edge - EDGE_S));
-  }
-
   /** Forgets the show: the next prepare() reads the one that runs then. */
   reset() {
     this.#used = false;
     this.stop();
-    this.#hls?.destroy();
-    this.#hls = null;
-    this.#details = null;
-    this.#preparing = null;
+    this.#discard();
+    this.#details = this.#soundDetails = null;
     this.thumbnailsUrl = '';
   }
 
@@ -267,13 +244,35 @@ export class Rewind extends EventTarget {
     this.followLive = false;
     if (!this.#started || (!this.#details && !this.#native)) return this.start(capture);
     if (this.#native) this.#native.seek(capture);
-    else this.#options.video.currentTime = this.#positionOf(capture);
+    else this.#options.video.currentTime = positionOf(capture, this.#details);
     return Promise.resolve(true);
+  }
+
+  /** Goes on from the past to the live edge, and follows it. A new start would wait for the next playlist but one. */
+  follow() {
+    if (!this.#started || this.#native || !this.#details) return this.start(null, {followLive: true});
+    [this.followLive, this.rate] = [true, 1];
+    this.#keepNear();
+    this.#options.video.play().catch(() => {});
+    return this.#leap();
+  }
+
+  /** Jumps to the live edge when what is needed there has come: until then, what is shown goes on. */
+  async #leap() {
+    const hls = this.#hls;
+    const at = hls.liveSyncPosition;
+    if (this.#leaping || !at) return;
+    this.#leaping = true;
+    const capture = captureOf(at, this.#details);
+    const all = Promise.all([this.#fetchParts(this.#details, capture), this.#fetchParts(this.#soundDetails, capture)]);
+    await Promise.race([all, new Promise((resolve) => setTimeout(resolve, LEAP_MS))]);
+    this.#leaping = false;
+    if (this.#hls === hls && this.#started && this.followLive) this.#options.video.currentTime = at;
   }
 
   /** Goes on to a capture time that is loaded already. */
   skipTo(capture) {
-    if (this.#details && !this.#options.video.seeking) this.#skip(this.#positionOf(capture));
+    if (this.#details && !this.#options.video.seeking) this.#skip(positionOf(capture, this.#details));
   }
 
   #skip(at) {
@@ -298,11 +297,14 @@ export class Rewind extends EventTarget {
 
   /** A library that has played aligns what it loads next by what it knew then. */
   #renew() {
+    this.#discard();
+    this.prepare();
+  }
+
+  #discard() {
     this.#used = false;
     this.#hls?.destroy();
-    this.#hls = null;
-    this.#preparing = null;
-    this.prepare();
+    this.#hls = this.#preparing = null;
   }
 
   /** Keeps its distance to the live edge: slower when the buffer is thin. */
@@ -315,11 +317,9 @@ export class Rewind extends EventTarget {
     const edge = this.#hls.liveSyncPosition;
     if (this.#hop && behind > BEGIN_S && edge) this.#skip(edge);
     else this.#hop = false;
-    if (behind > FAR_S && edge) video.currentTime = edge;
+    if (behind > FAR_S && edge) this.#leap();
     if (this.rate > 1 && this.#hls.latency < NEAR_S) this.rate = 1;
-    const faster = RATES.find(([s]) => behind > s)?.[1] ?? 1;
-    const wanted = this.followLive ? faster : this.rate;
-    const rate = this.followLive && ahead < THIN_S ? SLOW : wanted;
+    const rate = this.followLive && !this.#leaping ? rateAtEdge(behind, ahead) : this.rate;
     if (video.playbackRate !== rate) video.playbackRate = rate;
   }
 
@@ -328,8 +328,12 @@ export class Rewind extends EventTarget {
     this.painted = true;
     this.#hop = this.followLive && this.#begin === null;
     this.#begin = null;
-    if (this.followLive && this.#details?.partTarget) this.#hls.targetLatency = PARTS * this.#details.partTarget + MARGIN_S;
+    if (this.followLive) this.#keepNear();
     this.#emit('painted');
+  }
+
+  #keepNear() {
+    if (this.#details?.partTarget) this.#hls.targetLatency = PARTS * this.#details.partTarget + MARGIN_S;
   }
 
   get playing() {
@@ -338,18 +342,12 @@ export class Rewind extends EventTarget {
 
   /** Capture time of what is shown, or null. */
   get capture() {
-    if (this.#native) return this.#native.capture;
-    return this.#hls?.playingDate?.getTime() ?? null;
+    return this.#native ? this.#native.capture : this.#hls?.playingDate?.getTime() ?? null;
   }
 
   /** @returns {Range|null} what can be played */
   get range() {
-    if (this.#native) return this.#native.range;
-    const fragments = this.#details?.fragments || [];
-    const first = fragments.find((f) => f.programDateTime);
-    if (!first) return null;
-    const last = fragments.findLast((f) => f.programDateTime);
-    return {from: first.programDateTime, to: last.programDateTime + 1000 * (this.#details.edge - last.start)};
+    return this.#native ? this.#native.range : this.#details && rangeOf(this.#details);
   }
 
   /** When the last picture was shown, performance.now. */
@@ -358,27 +356,31 @@ export class Rewind extends EventTarget {
   }
 
   get ended() {
-    return this.#details ? !this.#details.live && this.#options.video.ended : this.#options.video.ended;
+    return this.#options.video.ended && !this.#details?.live;
   }
 
   /** Qualities, best first, in the form of WHEP's layers. */
   get layers() {
-    return this.#levels.map(({level: l, i}) => ({rid: `hls-${i}`, width: l.width, height: l.height, bitrate: l.averageBitrate || l.bitrate, active: true}))
-      .sort((a, b) => b.height - a.height || b.bitrate - a.bitrate);
+    return layersOfLibrary(this.#hls);
   }
 
+  /** "auto", or the rid of the layer that was chosen. */
   get choice() {
-    return !this.#hls || this.#hls.autoLevelEnabled ? 'auto' : `hls-${this.#hls.loadLevel}`;
+    return this.#height ? `hls-${nearestLevel(this.#hls, this.#height)}` : 'auto';
   }
 
-  /** Picks "auto", an entry of layers, or the nearest height. */
-  select(choice, height = 0) {
-    if (!this.#hls) return;
-    const at = /^hls-(\d+)$/.exec(choice);
-    let level = at ? Number(at[1]) : -1;
-    if (!at && choice !== 'auto' && height) level = this.#nearest(height);
-    this.#level = level;
-    this.#hls.nextLevel = level;
+  /** Picks the quality with the nearest height, now and in all that is played later; 0: automatic. */
+  select(height) {
+    if (height === this.#height) return;
+    this.#height = height;
+    this.#applyChoice();
+  }
+
+  #applyChoice() {
+    if (!this.#hls?.levels.length) return;
+    const level = this.#height ? nearestLevel(this.#hls, this.#height) : -1;
+    if (level >= 0) this.#hls.startLevel = level;
+    if (level !== this.#hls.manualLevel) this.#hls.nextLevel = level;
     this.#emit('levels');
   }
 
@@ -386,8 +388,7 @@ export class Rewind extends EventTarget {
     this.#used = false;
     this.stop();
     this.#clock.close();
-    this.#hls?.destroy();
-    this.#hls = null;
+    this.#discard();
     this.#native?.close();
     this.#native = null;
   }

@@ -2,6 +2,7 @@
 
 import {h} from '../lib/dom.js';
 import {t} from '../strings.js';
+import {startPlaying} from './controls.js';
 import {Director} from './director.js';
 import {Rewind} from './rewind.js';
 import {Thumbnails} from './thumbnails.js';
@@ -20,7 +21,7 @@ export function recordedUrl(whep) {
 
 /**
  * Owns both video elements, the seek bar and the card after a pause.
- * Callbacks: onSwap(video), onMode(mode), onChange().
+ * Callbacks: onSwap(video), onMode(mode), onChange(), onRefused('sound' or 'all': what the browser does not play before a person asks).
  */
 export class Sides {
   #callbacks;
@@ -29,6 +30,7 @@ export class Sides {
   #thumbnails = null;
   #warmAt = 0;
   #token = '';
+  #silenced = false; // by the browser, not by the viewer
 
   constructor(callbacks, {playsinline}) {
     this.#callbacks = callbacks;
@@ -98,17 +100,45 @@ export class Sides {
 
   /** Sound, volume and pause stay with the picture. */
   #swap({video, was, froze}) {
+    const paused = was === this.rtc && was.paused && this.mode === 'fallback';
     this.front = video;
     video.volume = was.volume;
-    video.muted = was.muted;
+    video.muted = was.muted && !this.#silenced;
+    this.#silenced = false;
     was.muted = true;
     video.classList.add('front');
     was.classList.remove('front');
     video.removeAttribute('aria-hidden');
     was.setAttribute('aria-hidden', 'true');
-    if (video.paused) video.play().catch(() => {});
+    if (paused) video.pause();
+    else if (video.paused) this.play();
+    if (was === this.rtc && this.mode === 'behind' && was.paused) was.play().catch(() => {}); // so that it can be gone back to
     if (was.getRootNode().pictureInPictureElement === was) video.requestPictureInPicture().catch(() => {});
     this.#callbacks.onSwap(video, froze);
+  }
+
+  /** Plays what is shown, without sound where the browser insists. */
+  async play() {
+    const video = this.front;
+    const refused = await startPlaying(video);
+    if (this.front !== video) return;
+    this.#silenced = refused === 'sound' || (this.#silenced && video.muted);
+    if (refused) this.#callbacks.onRefused(refused);
+  }
+
+  /** WebRTC has a stream: it plays, seen or not. */
+  playLive() {
+    if (this.recorded) this.rtc.play().catch(() => {});
+    else this.play();
+  }
+
+  /** A person acts: from now on the other side may play as well, and with sound. */
+  touched() {
+    this.#silenced = false;
+    const other = this.recorded ? this.rtc : this.hls;
+    other.muted = false;
+    other.muted = true;
+    if (this.recorded && other.srcObject && other.paused) other.play().catch(() => {});
   }
 
   seek(capture) {
