@@ -134,7 +134,8 @@ func (m *member) choose(c *menu, now int64) {
 		m.audio.want(c.audio, now)
 	}
 	m.measure(c.choice)
-	if m.video == nil || len(c.video) == 0 {
+	m.idle = len(c.video) == 0
+	if m.video == nil || m.idle {
 		return
 	}
 	facts := choice.Facts{
@@ -184,11 +185,11 @@ func paceFor(index int, f choice.Facts, path estimate.State) int {
 	if index < 0 || f.Estimate <= 0 || !path.Tight && !path.Overuse && path.Queue < drainFrom && f.Estimate > f.Layers[0].Bitrate {
 		return 0
 	}
-	share := narrowPace
-	if path.Queue >= drainFrom || path.Queue >= shortQueue && path.Loss > tornLoss {
-		share = drainPace
+	pace := f.Estimate * narrowPace
+	if clogged(&path) {
+		pace = max(f.Estimate-f.Reserved, f.Estimate/2) * drainPace // sound goes into the queue too
 	}
-	return max(f.Estimate*share, f.Layers[index].Bitrate*leastPace) / 100
+	return max(pace, f.Layers[index].Bitrate*leastPace) / 100
 }
 
 // change makes the layer at index the wanted one. One that is left for a
@@ -199,7 +200,7 @@ func (m *member) change(c *menu, index int, path *estimate.State, now int64) {
 	switch {
 	case old == nil:
 	case old != next:
-		if path.Queue > dropQueue && next.bitrate() < old.bitrate() {
+		if clogged(path) && next.bitrate() < old.bitrate() {
 			hold(&m.video.current, nil)
 		}
 	case point != m.video.point:
@@ -209,6 +210,12 @@ func (m *member) change(c *menu, index int, path *estimate.State, now int64) {
 	m.video.chosen = m.want.RID != ""
 	m.video.aim(point)
 	m.video.want(next, now)
+}
+
+// clogged reports whether what is sent now makes a keyframe wait or get lost: a
+// queue stands, or a short one is full.
+func clogged(path *estimate.State) bool {
+	return path.Queue > dropQueue || path.Queue >= shortQueue && path.Loss > tornLoss
 }
 
 // limits are what the viewer asks for, and what it can show.

@@ -61,7 +61,7 @@ func under(ceiling int, l choice.Limits, layers []choice.Layer) choice.Limits {
 		return l
 	}
 	if l.MaxHeight == 0 || l.MaxHeight > ceiling {
-		l.MaxHeight = ceiling
+		l.MaxHeight, l.Capped = ceiling, true
 	}
 	if l.RID == "" && !l.Spatial.Set {
 		return l

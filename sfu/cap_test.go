@@ -39,10 +39,10 @@ func TestCap(t *testing.T) {
 		name     string
 		in, want choice.Limits
 	}{
-		{"automatic", choice.Limits{}, choice.Limits{MaxHeight: 360}},
+		{"automatic", choice.Limits{}, choice.Limits{MaxHeight: 360, Capped: true}},
 		{"a lower limit", choice.Limits{MaxHeight: 180}, choice.Limits{MaxHeight: 180}},
-		{"a layer below", choice.Limits{RID: "q"}, choice.Limits{RID: "q", MaxHeight: 360}},
-		{"the layer above", choice.Limits{RID: "f"}, choice.Limits{MaxHeight: 360}},
+		{"a layer below", choice.Limits{RID: "q"}, choice.Limits{RID: "q", MaxHeight: 360, Capped: true}},
+		{"the layer above", choice.Limits{RID: "f"}, choice.Limits{MaxHeight: 360, Capped: true}},
 	}
 	for _, tt := range limits {
 		if got := under(360, tt.in, layers); got != tt.want {

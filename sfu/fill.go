@@ -53,6 +53,9 @@ type filler struct {
 // plan sets the rate of padding beside media for a layer that needs the rate of
 // want. 0 ends it.
 func (f *filler) plan(want, media int, path *estimate.State, now int64) {
+	if path.Bitrate*100 > f.from*fillRise {
+		f.rest = 0 // another path
+	}
 	rate := min(want, path.Bitrate) - media
 	if path.Source != "remb" || path.Overuse || rate <= 0 || now < f.rest {
 		f.rate = 0

@@ -179,17 +179,14 @@ func (t *track) guard(loss float64, now int64) {
 }
 
 // protect adds a packet that has been sent to its group, and sends the repair
-// packet of a group that is full. numbered tells that the header holds a
-// transport-wide number, which counts as zero.
-func (w *directWire) protect(sh *shard, t *track, h *rtp.Header, header, payload []byte, numbered bool) {
+// packet of a group that is full. The stamp of its header counts as zero.
+func (w *directWire) protect(sh *shard, t *track, h *rtp.Header, header, payload []byte, first stamp) {
 	s := t.shield
 	if sh.now >= s.until {
 		t.shield = nil
 		return
 	}
-	if numbered {
-		clearNumber(header)
-	}
+	first.clear(header)
 	s.encoder.Add(header, payload)
 	if s.encoder.Len() < s.group {
 		return
@@ -211,14 +208,16 @@ func (w *directWire) protect(sh *shard, t *track, h *rtp.Header, header, payload
 // would be cut to pieces on its way.
 const maxRepair = 1380
 
-// clearNumber makes the transport-wide number of a header zero, which extend
-// puts first.
-func clearNumber(header []byte) {
+// clear makes the stamp of a header zero, which extend puts first.
+func (s stamp) clear(header []byte) {
+	if s.bytes == 0 {
+		return
+	}
 	at := rtpHeaderBytes + 4 + 1
 	if binary.BigEndian.Uint16(header[rtpHeaderBytes:]) != 0xbede {
 		at++ // two-byte form
 	}
-	header[at], header[at+1] = 0, 0
+	clear(header[at : at+int(s.bytes)])
 }
 
 // keeping remembers the interceptor that a factory has made.

@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -130,18 +131,22 @@ func TestGuardFollowsTheLoss(t *testing.T) {
 	}
 }
 
-func TestNumberCountsAsZero(t *testing.T) {
-	for _, extras := range [][]extension.Element{nil, {{ID: 4, Data: make([]byte, 20)}}} {
-		var b [maxHeader]byte
-		marshal(b[:], &rtp.Header{Version: 2})
-		n := extend(b[:], 3, 0xabcd, true, extras)
-		clearNumber(b[:n])
-		var h rtp.Header
-		if _, err := h.Unmarshal(b[:n]); err != nil {
-			t.Fatal(err)
-		}
-		if got := h.GetExtension(3); len(got) != 2 || got[0]|got[1] != 0 {
-			t.Errorf("the number is %v", got)
+func TestStampCountsAsZero(t *testing.T) {
+	for _, first := range []stamp{{id: 3, bytes: 2, value: 0xabcd}, {id: 3, bytes: 3, value: 0xabcdef}} {
+		for _, extras := range [][]extension.Element{nil, {{ID: 4, Data: make([]byte, 20)}}} {
+			var b [maxHeader]byte
+			marshal(b[:], &rtp.Header{Version: 2})
+			n := extend(b[:], first, extras)
+			var h rtp.Header
+			for _, want := range [][]byte{[]byte{0xab, 0xcd, 0xef}[:first.bytes], make([]byte, first.bytes)} {
+				if _, err := h.Unmarshal(b[:n]); err != nil {
+					t.Fatal(err)
+				}
+				if got := h.GetExtension(3); !bytes.Equal(got, want) {
+					t.Errorf("the stamp is %v, want %v", got, want)
+				}
+				first.clear(b[:n])
+			}
 		}
 	}
 }

@@ -94,7 +94,7 @@ func (sh *shard) describe() []sluice.Viewer {
 
 func (m *member) snapshot() sluice.Viewer {
 	out := m.viewer.snapshot()
-	out.Pinned, out.Reason = m.want.RID != "", m.reason
+	out.Pinned, out.Reason = m.want.RID != "", m.why()
 	if m.estimate != nil {
 		path := m.estimate.State()
 		out.Estimate, out.EstimateBy = path.Bitrate, path.Source
@@ -119,6 +119,22 @@ func (m *member) snapshot() sluice.Viewer {
 		}
 	}
 	return out
+}
+
+// why tells people why the viewer gets the layer that it gets.
+func (m *member) why() string {
+	o := m.video
+	switch {
+	case o == nil:
+		return "the viewer takes no video"
+	case m.idle:
+		return "nobody publishes video now"
+	case o.wanted != nil && o.track.format(o.wanted) == nil:
+		return "the viewer's player knows no codec of the stream"
+	case o.wanted != nil && o.wanted != o.current:
+		return m.reason.String() + "; its next keyframe is waited for"
+	}
+	return m.reason.String()
 }
 
 // scales tells the spatial and temporal layers that are forwarded and wanted; nil
@@ -155,7 +171,11 @@ func (o *outlet) waiting() string {
 
 // snapshot is what is known of a viewer without its shard.
 func (v *Viewer) snapshot() sluice.Viewer {
-	return sluice.Viewer{ID: v.id, Identity: v.identity, Since: v.since, Connected: v.connected.Load()}
+	reason := ""
+	if !v.connected.Load() {
+		reason = "the viewer is not connected yet"
+	}
+	return sluice.Viewer{ID: v.id, Identity: v.identity, Since: v.since, Connected: v.connected.Load(), Reason: reason}
 }
 
 // viewerSnapshots asks every shard for its viewers and adds those that are not

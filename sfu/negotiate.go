@@ -34,7 +34,8 @@ type terms struct {
 // termsFor returns what suits a session. Transport-wide feedback costs more than
 // the media of a viewer; so packets carry its numbers only while there are layers
 // to choose from. REMB comes unasked, and is left out where there are none now and
-// transport-wide feedback is there for those that may come.
+// transport-wide feedback is there for those that may come. A receiver needs the
+// time of sending for it.
 func termsFor(r role, layered bool) terms {
 	if r == publishing {
 		return terms{
@@ -122,7 +123,8 @@ func (o *offered) mediaEngine(t terms, r role, layers []*layer) (*webrtc.MediaEn
 		if kind == 0 {
 			continue
 		}
-		codecs := offeredCodecs(m, t.feedbackFor(m, r))
+		feedback := t.feedbackFor(m, r)
+		codecs := offeredCodecs(m, feedback)
 		if r == viewing {
 			codecs = onePerCodec(codecs, layers)
 			if kind == webrtc.RTPCodecTypeVideo && !t.relay && len(codecs) > 0 && o.sections("video") == 1 {
@@ -140,9 +142,13 @@ func (o *offered) mediaEngine(t terms, r role, layers []*layer) (*webrtc.MediaEn
 				return nil, sluice.Errorf(sluice.CodeUnprocessable, "the %s section: %w", m.MediaName.Media, err)
 			}
 		}
-		trim(m, codecs, t)
+		extensions := t.extensions
+		if r == viewing && kind == webrtc.RTPCodecTypeVideo && slices.Contains(feedback, "goog-remb") {
+			extensions = append(slices.Clone(extensions), sdp.ABSSendTimeURI)
+		}
+		trim(m, codecs, extensions)
 		declareStereo(m, layers)
-		for _, uri := range t.extensions {
+		for _, uri := range extensions {
 			if uri == codec.DependencyURI && r == viewing && !o.mixed() {
 				continue // it has more bytes at times than the one-byte form has room for
 			}
@@ -207,10 +213,10 @@ func likely(c codec.Codec, layers []*layer) string {
 	return "profile-id=0;profile=0"
 }
 
-// trim takes out of a media section what is not among codecs and terms. What
+// trim takes out of a media section what is not among codecs and extensions. What
 // feedback a format has is known by its codec; so one line for each kind says it of
 // all of them.
-func trim(m *sdp.MediaDescription, codecs []webrtc.RTPCodecParameters, t terms) {
+func trim(m *sdp.MediaDescription, codecs []webrtc.RTPCodecParameters, extensions []string) {
 	keep := map[string]bool{}
 	var feedback []sdp.Attribute
 	for _, c := range codecs {
@@ -233,7 +239,7 @@ func trim(m *sdp.MediaDescription, codecs []webrtc.RTPCodecParameters, t terms) 
 		case "extmap":
 			_, uri, _ := strings.Cut(a.Value, " ")
 			uri, _, _ = strings.Cut(uri, " ")
-			return !slices.Contains(t.extensions, uri)
+			return !slices.Contains(extensions, uri)
 		}
 		return false
 	}), feedback...)

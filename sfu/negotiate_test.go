@@ -7,7 +7,7 @@ import (
 
 // TestREMBIsTakenWhereNothingElseTells: layers may come after the viewer.
 func TestREMBIsTakenWhereNothingElseTells(t *testing.T) {
-	const session = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 goog-remb\r\n"
+	const session = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 goog-remb\r\na=extmap:2 http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time\r\n"
 	for _, tt := range []struct {
 		name, lines   string
 		role          role
@@ -33,6 +33,12 @@ func TestREMBIsTakenWhereNothingElseTells(t *testing.T) {
 			}
 			if slices.Contains(got, "goog-remb") != tt.want {
 				t.Errorf("agreed to %v", got)
+			}
+			if _, err := o.mediaEngine(termsFor(tt.role, tt.layered), tt.role, nil); err != nil {
+				t.Fatal(err)
+			}
+			if _, timed := m.Attribute("extmap"); timed != tt.want {
+				t.Errorf("the time of sending is taken: %v", timed)
 			}
 		})
 	}

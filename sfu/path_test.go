@@ -18,7 +18,7 @@ func TestPathsBecomeNarrowAndFree(t *testing.T) {
 	}{
 		{"transport-cc", 4 * time.Second, 1500 * time.Millisecond, 10 * time.Second, 1500 * time.Millisecond},
 		{"loss", 10 * time.Second, 6 * time.Second, 13 * time.Second, 0},
-		{"remb", 15 * time.Second, 6 * time.Second, 2 * time.Minute, 0}, // mostly 7 s, but 20 to 30 s now and then
+		{"remb", 15 * time.Second, 6 * time.Second, 15 * time.Second, 0},
 	} {
 		t.Run(c.reports, func(t *testing.T) {
 			for rtt, queue := range map[time.Duration]time.Duration{40: 200, 160: 50} {
@@ -54,11 +54,18 @@ func TestPathsBecomeNarrowAndFree(t *testing.T) {
 // does not change again and again.
 func TestPathAtTheEdge(t *testing.T) {
 	const most = 4 // changes in a minute: twice up and down
-	for _, rate := range []int{550_000, 2_750_000, 3_125_000} {
-		t.Run(fmt.Sprintf("%d kbit/s", rate/1000), func(t *testing.T) {
+	for _, c := range []struct {
+		reports string
+		rate    int
+	}{
+		{"transport-cc", 550_000}, {"transport-cc", 2_750_000}, {"transport-cc", 3_125_000},
+		{"loss", 525_000}, {"loss", 550_000}, {"loss", 600_000}, {"remb", 550_000},
+	} {
+		rate := c.rate
+		t.Run(fmt.Sprintf("%s, %d kbit/s", c.reports, rate/1000), func(t *testing.T) {
 			edge := road{delay: 20 * time.Millisecond, queue: 200 * time.Millisecond}
-			travel(t, "transport-cc", uint64(rate), edge, func(j *journey) {
-				j.pass(4 * time.Second)
+			travel(t, c.reports, uint64(rate), edge, func(j *journey) {
+				j.pass(10 * time.Second)
 				edge.rate = rate
 				j.set(edge)
 				j.pass(10 * time.Second)

@@ -188,9 +188,9 @@ type screen struct {
 	got    []rtp.Header
 }
 
-func watch(t *testing.T, s *SFU) *screen {
+func watch(t *testing.T, s *SFU, options ...func(*webrtc.API)) *screen {
 	t.Helper()
-	c := &screen{pc: newPeer(t)}
+	c := &screen{pc: newPeer(t, options...)}
 	if _, err := c.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
 		t.Fatal(err)
 	}

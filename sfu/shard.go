@@ -83,7 +83,8 @@ type member struct {
 	meter        meter
 	filler       filler
 	choice       choice.State
-	reason       string // why it has its layer
+	reason       choice.Reason // why it has its layer
+	idle         bool          // there is nothing to choose from
 	working      [workingSpans]prefetch.Span
 }
 

@@ -23,6 +23,7 @@ type track struct {
 	spare   []webrtc.RTPCodecParameters // formats that Pion does not know of
 	twccID  uint8                       // header extension of transport-wide sequence numbers; 0: none
 	delayID uint8                       // and of the playout delay
+	timeID  uint8                       // and of the time of sending, which a receiver's own estimate needs
 	fecSSRC uint32                      // of repair packets; 0: not negotiated
 	fecPT   uint8
 	fecSeq  uint16  // of the next repair packet; it goes on, for no AES-GCM nonce may come twice
@@ -30,6 +31,7 @@ type track struct {
 
 	media, rtx, fec rollover // of the SSRCs
 	dependencyID    uint8    // header extension of the dependency descriptor
+	sent            [sendTimeBytes]byte
 }
 
 // trackFormat is a negotiated payload type.
@@ -48,6 +50,7 @@ func (t *track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, e
 	t.ssrc, t.rtxSSRC = uint32(ctx.SSRC()), uint32(ctx.SSRCRetransmission())
 	t.twccID = extensionID(ctx.HeaderExtensions(), sdp.TransportCCURI)
 	t.delayID = extensionID(ctx.HeaderExtensions(), playoutDelayURI)
+	t.timeID = extensionID(ctx.HeaderExtensions(), sdp.ABSSendTimeURI)
 	t.dependencyID = extensionID(ctx.HeaderExtensions(), codec.DependencyURI)
 	agreed := append(slices.Clone(ctx.CodecParameters()), t.spare...)
 	rtx, repeating := map[string]uint8{}, map[string]uint8{}
@@ -77,7 +80,7 @@ func (t *track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, e
 	if t.kind == webrtc.RTPCodecTypeVideo && t.rtxSSRC == 0 {
 		// A packet sent again in place must be the same to the last bit: one
 		// AES-GCM nonce must not protect two headers.
-		t.twccID, t.delayID, t.dependencyID = 0, 0, 0
+		t.twccID, t.delayID, t.timeID, t.dependencyID = 0, 0, 0, 0
 	}
 	if first == nil {
 		return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec

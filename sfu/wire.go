@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
@@ -30,8 +31,13 @@ type wire interface {
 // whose keys are not known.
 type pionWire struct{}
 
-func (pionWire) write(_ *shard, t *track, h *rtp.Header, extras []extension.Element, payload []byte) {
+func (pionWire) write(sh *shard, t *track, h *rtp.Header, extras []extension.Element, payload []byte) {
 	h.Extension, h.Extensions = false, h.Extensions[:0]
+	if t.timeID != 0 {
+		sent := sendTime(sh.now)
+		t.sent = [sendTimeBytes]byte{byte(sent >> 16), byte(sent >> 8), byte(sent)}
+		_ = h.SetExtension(t.timeID, t.sent[:])
+	}
 	for _, e := range extras {
 		_ = h.SetExtension(e.ID, e.Data) // what has no place is left out
 	}
@@ -116,11 +122,17 @@ func (w *directWire) write(sh *shard, t *track, h *rtp.Header, extras []extensio
 		return
 	}
 	n := marshal(sh.header[:], h)
-	numbered := w.estimate != nil && t.twccID != 0
-	if numbered || len(extras) > 0 {
-		n = extend(sh.header[:], t.twccID, w.next, numbered, extras)
+	var first stamp
+	switch {
+	case w.estimate != nil && t.twccID != 0:
+		first = stamp{id: t.twccID, bytes: transportNumberBytes, value: uint32(w.next)}
+	case t.timeID != 0 && t.twccID == 0:
+		first = stamp{id: t.timeID, bytes: sendTimeBytes, value: sendTime(sh.now)}
 	}
-	if numbered {
+	if first.bytes > 0 || len(extras) > 0 {
+		n = extend(sh.header[:], first, extras)
+	}
+	if first.bytes == transportNumberBytes {
 		w.estimate.Sent(w.next, n+len(payload), sh.now, sh.probing)
 		w.next++
 	}
@@ -131,20 +143,40 @@ func (w *directWire) write(sh *shard, t *track, h *rtp.Header, extras []extensio
 	}
 	sh.batch.Add(*w.to.Load(), len(sealed))
 	if t.shield != nil && h.SSRC == t.ssrc {
-		w.protect(sh, t, h, sh.header[:n], payload, numbered)
+		w.protect(sh, t, h, sh.header[:n], payload, first)
 	}
 }
 
 // maxHeader is the most bytes of a header that is sent.
 const maxHeader = rtpHeaderBytes + extension.MaxBytes
 
-// extend adds header extensions to a fixed header, the transport-wide sequence
-// number first when the packet is numbered, and returns the size of both.
-func extend(b []byte, id uint8, seq uint16, numbered bool, extras []extension.Element) int {
+// stamp is a header extension that differs with each sending: the transport-wide
+// sequence number, or the time. The zero value is none.
+type stamp struct {
+	id    uint8
+	bytes uint8
+	value uint32
+}
+
+const (
+	transportNumberBytes = 2
+	sendTimeBytes        = 3
+)
+
+// sendTime is the time of sending as its extension has it: 24 bits of seconds, 18
+// of them behind the point.
+func sendTime(now int64) uint32 {
+	const most = 64 * int64(time.Second)
+	return uint32(now % most << 18 / int64(time.Second))
+}
+
+// extend adds header extensions to a fixed header, the stamp first, and returns the
+// size of both.
+func extend(b []byte, first stamp, extras []extension.Element) int {
 	e := extension.Begin(b, extension.Wide(extras))
-	if numbered {
-		if room, ok := e.Room(id, 2); ok {
-			binary.BigEndian.PutUint16(room, seq)
+	if room, ok := e.Room(first.id, int(first.bytes)); ok {
+		for i := range room {
+			room[i] = byte(first.value >> (8 * (len(room) - 1 - i)))
 		}
 	}
 	for i := range extras {

@@ -1,7 +1,6 @@
 package choice
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
@@ -39,10 +38,16 @@ type Limits struct {
 	Spatial, Temporal       ID // exactly these
 	MaxSpatial, MaxTemporal ID
 	Complete                bool // no partial layers
+	Capped                  bool // MaxHeight is the node's, not the viewer's
 }
 
 // pins reports whether the viewer has taken the choice of the picture over.
 func (l Limits) pins() bool { return l.RID != "" || l.Spatial.Set }
+
+// pin names what the viewer has taken.
+func (l Limits) pin() string {
+	return Layer{RID: l.RID, Spatial: l.Spatial.N, Temporal: l.Temporal.N, Scaled: l.Spatial.Set || l.Temporal.Set}.name()
+}
 
 // names reports whether a layer is one of those that are asked for exactly.
 func (l Limits) names(o Layer) bool {
@@ -62,10 +67,10 @@ type Facts struct {
 
 // Decision is the answer.
 type Decision struct {
-	Index  int    // of Facts.Layers; -1: none
-	Paused bool   // no video is better than any layer
-	Probe  int    // bits per second that would allow a better layer; 0: none
-	Reason string // for people
+	Index  int  // of Facts.Layers; -1: none
+	Paused bool // no video is better than any layer
+	Probe  int  // bits per second that would allow a better layer; 0: none
+	Reason Reason
 }
 
 const (
@@ -90,6 +95,9 @@ const (
 	// proof is the share of the estimate at such a mistake, in percent, from which
 	// on the path is another one.
 	proof = 200
+	// edge is the share of the rate of a layer that did not hold, in percent, that
+	// the path is taken to carry at least: the estimate may have fallen further.
+	edge = 75
 	// A step down from a layer of more than steep percent of what is left finds the
 	// path's queue full. What is taken then leaves room for it to drain and for a
 	// keyframe: drain percent.
@@ -129,15 +137,24 @@ func (s *State) Decide(f Facts) Decision {
 	if len(usable) == 0 {
 		return s.nothing(f)
 	}
+	absent := ""
 	if f.Limits.pins() {
 		if i := slices.IndexFunc(f.Layers, func(l Layer) bool { return l.Active && f.Limits.names(l) }); i >= 0 {
-			return s.take(f, i, 0, "pinned by the viewer")
+			return s.take(f, i, 0, Reason{cause: pinned})
 		}
+		absent = f.Limits.pin()
 	}
+	var d Decision
 	if f.Estimate <= 0 {
-		return s.take(f, usable[0], 0, "the best there is; the path is not measured")
+		d = s.take(f, usable[0], 0, Reason{cause: unmeasured})
+	} else {
+		d = s.adapt(f, usable)
 	}
-	return s.adapt(f, usable)
+	d.Reason.absent, d.Reason.rate = absent, f.Estimate
+	if d.Index == usable[0] {
+		d.Reason.above = obstacleTo(f, usable[0])
+	}
+	return d
 }
 
 // eligible lists the layers that can be shown within the limits, the best
@@ -171,9 +188,9 @@ func (l Limits) fits(o Layer) bool {
 func (s *State) nothing(f Facts) Decision {
 	i := slices.IndexFunc(f.Layers, func(l Layer) bool { return l.Active })
 	if i < 0 {
-		return Decision{Index: -1, Reason: "no layer is active"}
+		return Decision{Index: -1, Reason: Reason{cause: noLayer}}
 	}
-	return Decision{Index: i, Reason: "waiting for a keyframe"}
+	return Decision{Index: i, Reason: Reason{cause: noneSeen}}
 }
 
 // adapt follows the estimate.
@@ -185,11 +202,11 @@ func (s *State) adapt(f Facts, usable []int) Decision {
 	}
 	now := f.Layers[usable[at]]
 	if need(now)*100 > budget*strain || f.Overuse && need(now) > budget {
-		return s.lower(f, usable, budget, need(now))
+		return s.lower(f, usable, budget, now)
 	}
 	s.starved = false
 	if at == 0 {
-		return s.take(f, usable[0], 0, "the best layer fits")
+		return s.take(f, usable[0], 0, Reason{cause: fits})
 	}
 	first := s.first(f, usable) // of those that may be tried
 	better := usable[at-1]
@@ -199,12 +216,24 @@ func (s *State) adapt(f Facts, usable []int) Decision {
 		if f.Now-s.since >= settle && !f.Overuse {
 			probe = max(want+f.Reserved, s.limit*proof/100*headroom/100)
 		}
-		return s.take(f, usable[at], probe, fmt.Sprintf("waiting before %s is tried", f.Layers[better].name()))
+		return s.take(f, usable[at], probe, s.waits(f, f.Layers[better]))
 	}
 	if want <= budget {
-		return s.take(f, best(f, usable[first:], budget), 0, fmt.Sprintf("%s allows it", rate(f.Estimate)))
+		i := best(f, usable[first:], budget)
+		return s.take(f, i, 0, Reason{cause: enough, layer: f.Layers[i]})
 	}
-	return s.take(f, usable[at], want+f.Reserved, fmt.Sprintf("%s is not enough for %s", rate(f.Estimate), f.Layers[better].name()))
+	return s.take(f, usable[at], want+f.Reserved, Reason{cause: tooLittle, layer: f.Layers[better]})
+}
+
+// waits says why the better layer is not tried yet.
+func (s *State) waits(f Facts, better Layer) Reason {
+	switch {
+	case f.Overuse:
+		return Reason{cause: full, layer: better}
+	case f.Now-s.since < settle:
+		return Reason{cause: settling, layer: better}
+	}
+	return Reason{cause: unproven, layer: better, wait: s.retry - f.Now, more: s.limit / 100 * proof}
 }
 
 // first returns where in usable the layers begin that may be tried now: behind
@@ -227,9 +256,14 @@ func (s *State) first(f Facts, usable []int) int {
 func (s *State) enter(f Facts, usable []int, budget int) Decision {
 	smallest := f.Layers[usable[len(usable)-1]]
 	if s.paused && need(smallest)*headroom/100 > budget {
-		return Decision{Index: -1, Paused: true, Probe: need(smallest)*headroom/100 + f.Reserved, Reason: fmt.Sprintf("paused: %s is not enough for any layer", rate(f.Estimate))}
+		return Decision{Index: -1, Paused: true, Probe: need(smallest)*headroom/100 + f.Reserved, Reason: Reason{cause: paused, layer: smallest}}
 	}
-	return s.take(f, best(f, usable, budget), 0, fmt.Sprintf("%s allows it", rate(f.Estimate)))
+	i := best(f, usable, budget)
+	why := Reason{cause: enough, layer: f.Layers[i]}
+	if need(why.layer) > budget {
+		why.cause = last
+	}
+	return s.take(f, i, 0, why)
 }
 
 // best is the best layer that leaves headroom, or the smallest.
@@ -243,36 +277,37 @@ func best(f Facts, usable []int, budget int) int {
 }
 
 // lower steps down to what fits, or to no video.
-func (s *State) lower(f Facts, usable []int, budget, before int) Decision {
+func (s *State) lower(f Facts, usable []int, budget int, before Layer) Decision {
 	if s.raised {
-		s.penalize(f)
+		s.penalize(f, before)
 	}
 	room := budget
-	if f.Overuse && before*100 > budget*steep {
+	if f.Overuse && need(before)*100 > budget*steep {
 		room = budget * drain / 100
 	}
 	for _, i := range usable {
 		if need(f.Layers[i]) <= room {
-			return s.take(f, i, 0, fmt.Sprintf("only %s reach the viewer", rate(f.Estimate)))
+			return s.take(f, i, 0, Reason{cause: fell, layer: before})
 		}
 	}
-	last := usable[len(usable)-1]
-	if f.Pausable && s.starves(f.Now, need(f.Layers[last])*100 > budget*pauseStrain) {
+	i := usable[len(usable)-1]
+	smallest := f.Layers[i]
+	if f.Pausable && s.starves(f.Now, need(smallest)*100 > budget*pauseStrain) {
 		s.paused = true
-		return Decision{Index: -1, Paused: true, Probe: need(f.Layers[last])*headroom/100 + f.Reserved, Reason: fmt.Sprintf("paused: %s is not enough for any layer", rate(f.Estimate))}
+		return Decision{Index: -1, Paused: true, Probe: need(smallest)*headroom/100 + f.Reserved, Reason: Reason{cause: paused, layer: smallest}}
 	}
-	return s.take(f, last, 0, fmt.Sprintf("only %s reach the viewer", rate(f.Estimate)))
+	return s.take(f, i, 0, Reason{cause: last, layer: smallest})
 }
 
 // penalize notes that the last step up did not hold. A layer at the very edge of
 // what the path carries falls again and again, each time after a while: it is
 // tried less and less often, until it holds or the mistakes are long ago.
-func (s *State) penalize(f Facts) {
+func (s *State) penalize(f Facts, at Layer) {
 	s.raised = false
 	if f.Now-s.since >= held {
 		s.penalty = 0
 	}
-	s.failed, s.limit = s.at, f.Estimate
+	s.failed, s.limit = s.at, max(f.Estimate, need(at)*edge/100)
 	s.penalty = min(max(2*s.penalty, retryMin), retryMax)
 	s.retry = f.Now + s.penalty
 }
@@ -288,7 +323,7 @@ func (s *State) starves(now time.Duration, tooMuch bool) bool {
 }
 
 // take notes the choice.
-func (s *State) take(f Facts, index, probe int, reason string) Decision {
+func (s *State) take(f Facts, index, probe int, reason Reason) Decision {
 	l := f.Layers[index]
 	if !s.chosen || l.key() != s.at || s.paused {
 		s.raised = s.chosen && (s.paused || index < slices.IndexFunc(f.Layers, func(o Layer) bool { return o.key() == s.at }))
@@ -303,26 +338,4 @@ func need(l Layer) int {
 		return l.Bitrate
 	}
 	return l.Width * l.Height * bitsPerPixel
-}
-
-// name is what people call a layer.
-func (l Layer) name() string {
-	switch {
-	case !l.Scaled && l.RID == "":
-		return "the layer"
-	case !l.Scaled:
-		return l.RID
-	}
-	name := fmt.Sprintf("S%dT%d", l.Spatial, l.Temporal)
-	if l.RID != "" {
-		return l.RID + " " + name
-	}
-	return name
-}
-
-func rate(bits int) string {
-	if bits >= 1_000_000 {
-		return fmt.Sprintf("%.1f Mbit/s", float64(bits)/1e6)
-	}
-	return fmt.Sprintf("%d kbit/s", bits/1000)
 }

@@ -13,7 +13,7 @@ import (
 
 // TestScripts runs the files of testdata. A line is a moment: words set facts,
 // which stay until set again, and after "=>" stand the layer that must be
-// chosen ("-" for no video) and, optionally, "probe".
+// chosen ("-" for no video) and, optionally, "probe", and behind "|" the reason.
 //
 //	at=2s estimate=1M overuse => h
 //	layers=f:1280x720:2.5M,h:640x360:500k,q:320x180:150k
@@ -57,11 +57,12 @@ func run(t *testing.T, file string) {
 		if d.Probe > 0 {
 			got += " probe"
 		}
+		want, why, explained := strings.Cut(want, "|")
 		if want = strings.Join(strings.Fields(want), " "); got != want {
 			t.Errorf("line %d: %s\n\tgot %q (%s)", n, strings.TrimSpace(line), got, d.Reason)
 		}
-		if d.Reason == "" {
-			t.Errorf("line %d: no reason", n)
+		if reason := d.Reason.String(); explained && reason != strings.TrimSpace(why) {
+			t.Errorf("line %d: %s\n\tgot reason %q", n, strings.TrimSpace(line), reason)
 		}
 	}
 }
@@ -108,6 +109,8 @@ func set(f *Facts, word string) error {
 		f.Limits.RID, f.Limits.Spatial, f.Limits.Temporal, err = point(value)
 	case "complete":
 		f.Limits.Complete = true
+	case "capped":
+		f.Limits.Capped = value != "no"
 	case "max":
 		if strings.Contains(value, "/") {
 			_, f.Limits.MaxSpatial, f.Limits.MaxTemporal, err = point(value)

@@ -27,6 +27,8 @@ const (
 	// risingQueue is the standing queue that, still rising, is not waited with
 	// until the trend says so: groups may be few.
 	risingQueue = 80 * millisecond
+	// leapQueue is the standing queue of which one leap suffices.
+	leapQueue = 50 * millisecond
 	// remembered is how long the capacity bounds what nothing has tested since.
 	remembered = 20 * second
 	// appLimited is the share of the target below which the traffic, not the
@@ -81,7 +83,7 @@ func (e *Estimator) update(now int64) {
 	}
 	over := c.suspected != 0 && (queue >= sureQueue || now-c.suspected >= suspicion) ||
 		queue >= lossyQueue && loss > fullLoss && !e.floor.falling() ||
-		queue >= risingQueue && e.floor.rising()
+		queue >= risingQueue && e.floor.rising() || queue >= leapQueue && e.floor.leaps()
 	excused := e.probe.covers(e.newest) && queue < probeQueue
 	c.overuse = over && !excused
 	e.concludeProbe(now)

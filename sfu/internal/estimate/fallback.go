@@ -27,6 +27,7 @@ type reports struct {
 	remb    float64 // 0: none yet
 	rembAt  int64
 	roseAt  int64   // when the REMB last rose; 0: not since it fell
+	triedAt int64   // when it was first exceeded while it stood still; 0: not since it fell or the path was full
 	proven  float64 // what a pulse has shown to fit, whatever a REMB says; 0: nothing
 	limit   float64 // what loss allows, beside a REMB; 0: everything
 	cut     float64 // the rate at which loss last set in; 0: never
@@ -47,10 +48,10 @@ func (e *Estimator) REMB(bitsPerSecond float64, now int64) {
 	case r.remb > 0 && remb > r.remb:
 		r.roseAt = at
 	case remb < r.remb*fallen:
-		r.roseAt, r.proven = 0, 0
+		r.roseAt, r.triedAt, r.proven = 0, 0, 0
 		e.pulse.forget(at)
-	case remb < r.proven && at-r.roseAt >= behindFor:
-		r.proven = 0 // it is a limit
+	case remb < r.proven && !r.follows(at):
+		r.proven = 0
 	}
 	r.remb, r.rembAt = remb, at
 	e.fallBack(sourceREMB)
@@ -91,7 +92,7 @@ func (e *Estimator) Report(told Reception, now int64) {
 	e.control.overuse = r.loss > lossHigh || r.queue > slowQueue
 	switch {
 	case e.control.overuse && at-r.cutAt >= cutTime:
-		r.cutAt = at
+		r.cutAt, r.triedAt = at, 0
 		e.pulse.forget(at)
 		r.limit = min(e.target*(1-r.loss/2), e.target*arrivedCut)
 		r.cut = e.target
@@ -162,6 +163,13 @@ func (e *Estimator) followREMB() {
 	}
 	r.limit = 0
 	e.setTarget(max(r.remb, r.proven))
+}
+
+// follows reports whether the receiver's estimate is one that follows what is sent,
+// and may be exceeded: it rises, by 8 % a second at most. Of one that stands still
+// that is found out once, by sending more for a while.
+func (r *reports) follows(now int64) bool {
+	return r.triedAt == 0 || now-max(r.roseAt, r.triedAt) < behindFor
 }
 
 // transportFresh reports whether transport-wide feedback still counts.

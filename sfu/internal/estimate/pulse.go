@@ -29,8 +29,8 @@ const (
 	pulseBackoffMax = 4 * second
 	// refusedFor is how long what a pulse has shown not to fit is not tried.
 	refusedFor = 10 * second
-	// behindFor is how long a receiver's own estimate may stand still and yet be
-	// one that only follows what is sent.
+	// behindFor is how long a receiver's own estimate may stand still while more is
+	// sent, and yet be one that only follows that. Then it is a limit.
 	behindFor = 5 * second
 )
 
@@ -58,12 +58,10 @@ type pulse struct {
 	refusedAt int64   // 0: never
 }
 
-// mayPulse reports whether a pulse may start. A receiver's own estimate is only
-// exceeded while it rises: it does so by 8 % a second at most, but one that stands
-// still is a limit.
+// mayPulse reports whether a pulse may start.
 func (e *Estimator) mayPulse(now int64) bool {
 	r, p := &e.reports, &e.pulse
-	behind := e.source == sourceLoss || e.source == sourceREMB && r.roseAt != 0 && now-r.roseAt < behindFor
+	behind := e.source == sourceLoss || e.source == sourceREMB && r.follows(now)
 	return behind && p.stage == probeIdle && now >= p.next && now-r.updated < pulseWait && !e.control.overuse &&
 		r.rtt > 0 && r.queue < pulseQueue
 }
@@ -153,6 +151,9 @@ func (e *Estimator) concludePulse(r Reception, now int64) (own bool) {
 	case growth <= doubt && !lossy:
 		p.next, p.failures, p.refusedAt = now+pulseAgain, 0, 0
 		p.known = rate
+		if r := &e.reports; r.triedAt == 0 {
+			r.triedAt = now
+		}
 		e.allow(rate)
 	default:
 		p.next = now + min(pulseBackoff<<min(p.failures, 4), pulseBackoffMax)

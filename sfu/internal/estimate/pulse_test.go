@@ -119,3 +119,55 @@ func TestPulseIsUndone(t *testing.T) {
 	a.e.Report(Reception{RTT: int64(time.Hour), Answers: a.report}, a.now*nanos)
 	sane(t, a.e, Config{})
 }
+
+// TestAStandingEstimateIsExceededOnce is a receiver whose own estimate stands still:
+// whether it lags or is a limit shows when more is sent for some seconds.
+func TestAStandingEstimateIsExceededOnce(t *testing.T) {
+	const media, want, says = 150_000, 2_900_000, 300e3
+	a := &answered{e: New(Config{}), link: free(), rng: rand.New(rand.NewPCG(1, 1)), now: 1e9}
+	a.link.limit = 200 * millisecond
+	exceeded := func(seconds int) (n int) {
+		for range seconds {
+			a.second(media, want, says)
+			if a.e.State().Bitrate > says {
+				n++
+			}
+		}
+		return n
+	}
+	if n := exceeded(40); n == 0 || n > 8 {
+		t.Errorf("exceeded for %d of 40 s", n)
+	}
+	if n := exceeded(60); n != 0 {
+		t.Errorf("exceeded for %d s though it is a limit", n)
+	}
+	a.e.REMB(100e3, a.now*nanos)
+	if n := exceeded(20); n == 0 || n > 8 {
+		t.Errorf("exceeded for %d of 20 s on another path", n)
+	}
+}
+
+// TestALeapOfTheDelay is a queue that grows within a moment, and delays that vary
+// as much without one.
+func TestALeapOfTheDelay(t *testing.T) {
+	var f delayFloor
+	at := int64(0)
+	feed := func(delays ...int64) {
+		for _, d := range delays {
+			at += 15 * millisecond
+			f.add(at, d*millisecond)
+		}
+	}
+	feed(20, 21, 22, 20, 21, 20, 20, 21)
+	if f.leaps() {
+		t.Error("at rest")
+	}
+	feed(90, 20, 60, 20, 80, 21, 70, 20)
+	if f.leaps() {
+		t.Error("single late packets are no queue")
+	}
+	feed(80, 90, 100, 110)
+	if !f.leaps() {
+		t.Error("a queue grew by 60 ms")
+	}
+}

@@ -11,6 +11,9 @@ const (
 	// A queue rises when each of risingSteps minima lies above the one before.
 	risingSteps = 3
 	risingStep  = 5 * millisecond
+	// leapStep is how much it rises at once when much more is sent than the path
+	// carries.
+	leapStep = 25 * millisecond
 
 	// swingSteps is over how many steps it is learnt what jitter does to the
 	// minima: some 2 s.
@@ -111,6 +114,11 @@ func (f *delayFloor) noise() int64 { return int64(1.5 * min(f.swing, float64(sec
 
 // rising reports whether the delay has gone up for some 200 ms.
 func (f *delayFloor) rising() bool { return f.rises >= risingSteps }
+
+// leaps reports whether the delay has gone up by much just now.
+func (f *delayFloor) leaps() bool {
+	return f.now.count >= recentSample && f.before.count >= recentSample && f.now.least > f.before.least+leapStep
+}
 
 // falling reports whether the queue drains.
 func (f *delayFloor) falling() bool {
