@@ -143,7 +143,7 @@ func (o *offered) mediaEngine(t terms, r role, layers []*layer) (*webrtc.MediaEn
 			}
 		}
 		extensions := t.extensions
-		if r == viewing && kind == webrtc.RTPCodecTypeVideo && slices.Contains(feedback, "goog-remb") {
+		if r == viewing && !t.relay && kind == webrtc.RTPCodecTypeVideo && slices.Contains(feedback, "goog-remb") {
 			extensions = append(slices.Clone(extensions), sdp.ABSSendTimeURI)
 		}
 		trim(m, codecs, extensions)

@@ -25,7 +25,7 @@ func TestWhy(t *testing.T) {
 		}},
 		{"a layer whose keyframe is old", "pinned by the viewer; its next keyframe is waited for", func() {
 			b.m.want.RID = "h"
-			b.now += int64(switchKeyframe)
+			b.now += freshKeyframe
 			best.frame(b, 1, false)
 			small.frame(b, 1, false)
 			b.pass(0)
