@@ -145,7 +145,7 @@ func (m *member) choose(c *menu, now int64) {
 	var path estimate.State
 	if m.estimate != nil {
 		path = m.estimate.State()
-		m.meter.note(m.sent(), now)
+		m.meter.note(m.sent()-m.video.padded, now) // reports of loss tell of the media
 	}
 	if path.Source != "" && path.Source != "none" {
 		facts.Estimate, facts.Overuse, facts.Pausable = path.Bitrate, path.Overuse, path.Source == "transport-cc"
@@ -291,6 +291,7 @@ func (o *outlet) pad(sh *shard) int {
 	}
 	o.wire.write(sh, o.track, h, extras, payload)
 	o.count(sh, Video, len(payload))
+	o.padded += rtpHeaderBytes + uint64(len(payload))
 	sh.padding += rtpHeaderBytes + uint64(len(payload))
 	return rtpHeaderBytes + len(payload)
 }

@@ -66,6 +66,7 @@ type outlet struct {
 	}
 
 	packets, bytes, dropped uint64                           // all that was sent, and what was skipped
+	padded                  uint64                           // of bytes
 	reported                struct{ packets, octets uint32 } // of the RTP stream itself
 }
 

@@ -74,8 +74,9 @@ func (e *Estimator) Report(told Reception, now int64) {
 		return
 	}
 	r, sent := &e.reports, told.Sent
+	judged := e.pulse.judged(told)
 	own := e.concludePulse(told, at)
-	if !own || told.Loss < lossHigh {
+	if !own || judged || told.Loss < lossHigh {
 		r.loss = min(max(told.Loss, 0), 1)
 	}
 	remb := r.remb > 0 && at-r.rembAt < rembFresh

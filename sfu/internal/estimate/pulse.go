@@ -119,12 +119,19 @@ func (e *Estimator) HoldsReports(now int64) bool {
 	return p.stage == probeWaiting && p.marked && now/1000-p.end < pulseWait
 }
 
+// judged reports whether a reception report answers the sender report of a pulse
+// that has been judged: its round trip is the old one, what it says of losses is
+// not.
+func (p *pulse) judged(r Reception) bool {
+	return p.stage == probeIdle && p.report != 0 && r.Answers == p.report
+}
+
 // concludePulse judges the pulse by a reception report. It reports whether that
 // tells of the pulse, and so nothing of the path as it is without.
 func (e *Estimator) concludePulse(r Reception, now int64) (own bool) {
 	p := &e.pulse
-	if p.report != 0 && r.Answers == p.report && p.stage == probeIdle {
-		return true // judged before
+	if p.judged(r) {
+		return true // of the round trip
 	}
 	if p.stage == probeIdle {
 		return false
@@ -137,7 +144,7 @@ func (e *Estimator) concludePulse(r Reception, now int64) (own bool) {
 		p.stage, p.next = probeIdle, now+pulseBackoff
 		return false
 	case r.Answers != p.report || rtt <= 0:
-		return true
+		return now-p.end < second+e.reports.rtt // losses since then are not its own
 	}
 	p.stage, p.able = probeIdle, true
 	doubt := pulseSlack + e.reports.jitter*3/2
