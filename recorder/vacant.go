@@ -116,6 +116,9 @@ func (s *show) pause(now time.Time) {
 	if s.left.IsZero() {
 		s.left, s.cut = newest, newest
 	}
+	if s.cut.IsZero() { // a publisher's tracks have come before its state, or gone late
+		s.cut = newest
+	}
 	for _, o := range s.outputs {
 		if o.packer != nil && !o.running() {
 			o.vacate(s.left)

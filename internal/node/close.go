@@ -11,6 +11,10 @@ import (
 // they are told comes by TCP, and would else be overtaken by the end of the media.
 const notice = 250 * time.Millisecond
 
+// portShare is the part of shutdown.timeout, as a divisor, that requests under way may
+// have: recordings and sessions need the rest to end in order.
+const portShare = 4
+
 // Close stops the node in order, within shutdown.timeout: no new sessions, a
 // reconnect event to the players, no new requests, no sessions, no leases, no
 // Redis, and last the ops port. It is idempotent; Run calls it.
@@ -68,7 +72,11 @@ func (n *Node) close() error {
 		step("chat", n.chat.Close)
 	}
 	if n.public != nil {
-		step("public port", func() error { return n.public.shutdown(ctx) })
+		step("public port", func() error {
+			ctx, cancel := context.WithTimeout(ctx, n.config.Shutdown.Timeout/portShare)
+			defer cancel()
+			return n.public.shutdown(ctx)
+		})
 	}
 	if n.recorder != nil {
 		step("recorder", n.recorder.Close)

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -238,6 +239,27 @@ func TestNewFreesWhatItOpened(t *testing.T) {
 	}
 	if _, err = node.New(free(t, map[string]string{"redis.url": "redis://" + taken.Addr().String()}), slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a Redis that does not answer is accepted")
+	}
+}
+
+// TestSlowCallersDoNotHoldUpTheEnd stops a node while a request is under way that goes
+// on for longer than that may take: everything else ends in order.
+func TestSlowCallersDoNotHoldUpTheEnd(t *testing.T) {
+	n, stop := serve(t, free(t, map[string]string{"shutdown.timeout": "2s"}), slog.New(slog.DiscardHandler))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(n.URL(), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const request = "POST /whip/demo HTTP/1.1\r\nHost: a\r\nContent-Type: application/sdp\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n"
+	if _, err := io.WriteString(conn, request); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, " 100 ") { // it is read now
+		t.Fatalf("got %q, %v", line, err)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
 	}
 }
 
