@@ -84,6 +84,30 @@ func covered(t *testing.T, r *Recorder, ids ...string) {
 	}
 }
 
+// TestReturnsWithAnotherSize: what a publisher who comes back has changed is the same
+// discontinuity in all renditions, not one more in those that are ahead.
+func TestReturnsWithAnotherSize(t *testing.T) {
+	t.Parallel()
+	first, sound, second := film(t, 1, "", "H264", 320, true), tone(2), film(t, 1, "", "H264", 640, true)
+	media := newStudio(first, sound)
+	r, stop := newRecorder(t, config(), media, memoryStore(), nil)
+	eventually(t, "two segments", func() bool { return len(durable(t, r, "v")) >= 2 })
+	media.set(sluice.StreamPaused)
+	eventually(t, "the end of the last segment", media.noticed)
+	now := media.Now().Sub(media.start)
+	known := len(durable(t, r, "v"))
+	second = second.again(3, now)
+	ahead := second.next + 20 // the sound is
+	second.lost = func(frame, _ int) bool { return frame < ahead }
+	media.set(sluice.StreamLive, second, sound.again(4, now))
+	eventually(t, "two more", func() bool { return pictures(durable(t, r, "v")[known:]) >= 2 })
+	stop()
+	covered(t, r, "v", soundID)
+	if n := len(breaks(durable(t, r, "v"))); n != 2 { // where the first has gone, and where the size is another
+		t.Errorf("%d discontinuities", n)
+	}
+}
+
 // TestPauses: a publisher that sends no picture for longer than a part, as of a still
 // screen, has lost nothing. There are no gaps, parts have their length, and each picture
 // is shown when it was captured.

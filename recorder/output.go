@@ -100,7 +100,7 @@ func (o *output) format(f *frame.Format) bool {
 	if bytes.Equal(section, o.section) {
 		return true
 	}
-	if o.section != nil {
+	if o.section != nil && !o.packer.Broken() { // else all have the discontinuity that comes before this
 		o.show.split()
 		o.next = o.running()
 	}

@@ -112,6 +112,9 @@ func (p *Packer) Format(init int) { p.init = init }
 // Break puts a discontinuity before the next segment.
 func (p *Packer) Break() { p.discontinuity = true }
 
+// Broken reports whether there is one.
+func (p *Packer) Broken() bool { return p.discontinuity }
+
 // Breaks is how many discontinuities there are before what comes next.
 func (p *Packer) Breaks() uint64 {
 	if p.discontinuity {
@@ -295,6 +298,7 @@ func (p *Packer) Vacate(at int64) bool {
 		return false
 	}
 	p.open(at)
+	p.empty = true
 	return true
 }
 
