@@ -111,5 +111,6 @@ func soundStays(t *testing.T, wire *netwire.Wire, url string, free, blocked netw
 	b.open("about:blank")
 	b.open(url + "?muted=false")
 	until("LL-HLS plays in silence", playsHLS+" && "+element+".video.currentTime > 1 && !"+element+".video.paused && "+element+".video.muted")
+	until("it asks for a person again", asks)
 	wire.Set(free)
 }

@@ -51,14 +51,19 @@ export class Controls {
   }
 }
 
+/** Whether the browser refuses to play. What it allows is no longer paused, though play() answers only when there is media. */
+async function refused(video) {
+  const started = video.play().then(() => false, (err) => err.name === 'NotAllowedError');
+  return video.paused && started;
+}
+
 /**
  * Plays, without sound where the browser refuses it with sound.
  * @returns {Promise<''|'sound'|'all'>} what the browser refused
  */
 export async function startPlaying(video) {
-  const refused = () => video.play().then(() => false, (err) => err.name === 'NotAllowedError');
-  if (!(await refused())) return '';
+  if (!(await refused(video))) return '';
   if (video.muted) return 'all';
   video.muted = true;
-  return (await refused()) ? 'all' : 'sound';
+  return (await refused(video)) ? 'all' : 'sound';
 }
