@@ -38,7 +38,6 @@ func TestLateRenditions(t *testing.T) {
 	if len(sink.wrong) > 0 {
 		t.Error(sink.wrong)
 	}
-	now = media.Now().Sub(media.start)
 	r, stop = newRecorder(t, config(), newStudio(low.again(20, 0), high.again(21, 0), sound.again(22, 0)), store, nil)
 	known := len(durable(t, r, "vq"))
 	eventually(t, "two more", func() bool { return len(durable(t, r, "vq")) >= known+2 && len(durable(t, r, "vx")) >= known+2 })
