@@ -334,11 +334,16 @@ func (p *Packer) closePart(at int64) {
 	p.part, p.end, p.from = p.part[:0], at, at
 }
 
-// gap fills the time up to a tick with parts that have no media, all of one length.
+// gap fills the time up to a tick with parts that have no media, all of one length
+// unless that were too short within a segment: then only the last is shorter.
 func (p *Packer) gap(to int64) {
 	for p.end < to {
 		left := to - p.end
-		next := p.end + left/((left+p.longest-1)/p.longest)
+		n := (left + p.longest - 1) / p.longest
+		next := p.end + left/n
+		if n > 1 && left/n < p.least() {
+			next = p.end + p.nominal
+		}
 		p.addPart(sluice.Part{Duration: p.duration(next - p.end), Gap: true}, nil)
 		p.end, p.from, p.empty = next, next, true
 	}

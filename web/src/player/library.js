@@ -8,13 +8,23 @@ const STALL_S = 0.2; // what each stall adds to the distance to the live edge
 export function makeLibrary(Hls, {token, ahead}) {
   const {loader, audioStreamController} = Hls.DefaultConfig;
   const fetched = ahead.loader(loader);
-  return new Hls({
+  const hls = new Hls({
     autoStartLoad: false, enableWorker: false, lowLatencyMode: true, backBufferLength: 20, maxBufferLength: 12,
     liveSyncOnStallIncrease: STALL_S, testBandwidth: false, liveDurationInfinity: true, capLevelToPlayerSize: true, startFragPrefetch: true,
     maxFragLookUpTolerance: LOOK_S, fLoader: fetched, pLoader: fetched, audioStreamController: prompt(audioStreamController),
     audioPreference: {audioCodec: SOUND},
     xhrSetup: (xhr) => token && xhr.setRequestHeader('Authorization', `Bearer ${token}`),
   });
+  hls.on(Hls.Events.MANIFEST_PARSED, () => keepOneSound(hls));
+  return hls;
+}
+
+/** Leaves out the levels with another sound that are there with the usual one too: going between them empties the buffer of sound. */
+export function keepOneSound(hls) {
+  for (let i = hls.levels.length - 1; i >= 0; i--) {
+    const {uri, audioCodec} = hls.levels[i];
+    if (audioCodec !== SOUND && hls.levels.some((l) => l.uri === uri && l.audioCodec === SOUND)) hls.removeLevel(i);
+  }
 }
 
 /** Sound that waits for the first picture goes on with it, not at the library's next look. */
