@@ -210,7 +210,7 @@ func talk(ctx context.Context, out *track, opus, repeating uint8) {
 		blocks := []red.Block{{PT: opus, Offset: frameTicks, Data: sound(seq - 1)}, {PT: opus, Data: sound(seq)}}
 		h := &rtp.Header{Version: 2, SSRC: out.ssrc, PayloadType: repeating, SequenceNumber: seq, Timestamp: uint32(seq) * frameTicks}
 		payload := red.Append(nil, blocks)
-		if seq%16 == 5 {
+		if seq%16 == 5 && (seq-1)%10 != 0 { // else nothing would repeat the one that was lost
 			h.PayloadType, payload = opus, sound(seq)
 		}
 		if _, err := out.writer.WriteRTP(h, payload); err != nil {

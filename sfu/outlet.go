@@ -190,7 +190,7 @@ func (o *outlet) change(sh *shard, now int64) {
 	}
 	if !l.codec.Video() {
 		if l.ring.Head() > o.from {
-			o.begin(sh, l, o.from)
+			o.begin(sh, l, o.soundFrom(l))
 		}
 		return
 	}
@@ -201,6 +201,19 @@ func (o *outlet) change(sh *shard, now int64) {
 	default:
 		l.askKeyframe(now)
 	}
+}
+
+// soundFrom returns where sound goes on that l carries from now on: behind what
+// was sent before, and at the live edge when nothing was. Frames of sound have a
+// fixed length, so none can be sent faster to catch up.
+func (o *outlet) soundFrom(l *layer) uint64 {
+	index := l.ring.Head() - 1
+	for ; index > o.from; index-- {
+		if before := l.ring.At(index - 1); before == nil || o.elapsed(l, before) <= 0 {
+			break
+		}
+	}
+	return index
 }
 
 // mayStart reports whether to start from a keyframe that came before it was
@@ -228,7 +241,7 @@ func (o *outlet) begin(sh *shard, l *layer, index uint64) {
 		return
 	}
 	edge := first
-	if newest := l.ring.At(l.ring.Head() - 1); newest != nil && int32(newest.Timestamp-first.Timestamp) > 0 {
+	if newest := l.ring.At(l.ring.Head() - 1); l.codec.Video() && newest != nil && int32(newest.Timestamp-first.Timestamp) > 0 {
 		edge = newest
 	}
 	o.line.Begin(l, rewrite.Start{

@@ -251,3 +251,32 @@ func TestForeignREDIsDropped(t *testing.T) {
 		t.Errorf("%d of 4 malformed, %d in the ring", n, mic.ring.Head())
 	}
 }
+
+// TestSoundIsNotSqueezed: a busy node comes to new sound late. Its frames keep
+// their length: of the first sound the newest is sent, of what replaces it all
+// that lies behind what was sent.
+func TestSoundIsNotSqueezed(t *testing.T) {
+	b := newHall()
+	_, out := b.listener(testOpus, 0)
+	want := 0
+	for _, n := range []int{1, 5} {
+		mic := newMicrophone(b)
+		b.hear()
+		for range 5 {
+			mic.say(b, -1, false)
+			b.now += int64(frameLength)
+		}
+		b.hear()
+		mic.say(b, -1, false)
+		b.hear()
+		if want += n + 1; len(out.packets) != want {
+			t.Fatalf("%d packets, want %d", len(out.packets), want)
+		}
+	}
+	for i, p := range out.packets[1:] {
+		before := out.packets[i]
+		if d := p.Timestamp - before.Timestamp; p.SequenceNumber != before.SequenceNumber+1 || d < frameTicks || d > 3*frameTicks {
+			t.Errorf("frame %d at %d after %d at %d", p.SequenceNumber, p.Timestamp, before.SequenceNumber, before.Timestamp)
+		}
+	}
+}
