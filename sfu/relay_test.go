@@ -170,3 +170,22 @@ func TestRelayIsReplacedWithoutGap(t *testing.T) {
 	}
 	eventually(t, "connected publisher", cam.pub.connected.Load)
 }
+
+// TestRelaysBetweenTwoNodes: several streams go from one node to another at a time,
+// and what comes of one relay is not taken for that of another.
+func TestRelaysBetweenTwoNodes(t *testing.T) {
+	a, b := newTestSFU(t, Config{}), newTestSFU(t, Config{})
+	publish(t, a)
+	eventually(t, "live stream", isLive(a))
+	var relays []*Relay
+	for range 3 {
+		r, _ := pullFrom(t, a, b)
+		relays = append(relays, r)
+	}
+	for _, r := range relays {
+		eventually(t, "packets of each relay", func() bool { return r.layers[0].packets.Load() > 100 })
+	}
+	if n := b.Counters(); n.NACKsOut*10 > n.PacketsIn[Video] {
+		t.Errorf("%d packets asked for again, %d came", n.NACKsOut, n.PacketsIn[Video])
+	}
+}

@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -32,14 +33,20 @@ func (s *SFU) newPull(stream string) (*session, error) {
 	if err := s.relayAddresses(&se); err != nil {
 		return nil, err
 	}
-	if err := s.reserve(netip.Addr{}); err != nil {
+	// All relays of two nodes have the other's media address as their peer.
+	unplug, err := s.transport.apart(&se, s.log)
+	if err != nil {
 		return nil, err
+	}
+	if err := s.reserve(netip.Addr{}); err != nil {
+		return nil, errors.Join(err, unplug())
 	}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(se), webrtc.WithInterceptorRegistry(registry))
 	ses, err := s.begin(api, sluice.Offer{Stream: stream}, publishing)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, unplug())
 	}
+	ses.unplug = unplug
 	return ses, nil
 }
 

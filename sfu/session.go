@@ -67,6 +67,7 @@ type session struct {
 	restarted   atomic.Pointer[consent] // renewed after an ICE restart; nil: none
 	joined      func()                  // called once when connected; set before accept, may be nil
 	ended       func()                  // called once when Close begins; set before accept, may be nil
+	unplug      func() error            // closes the socket that is the session's alone; nil: none is
 }
 
 // newSession makes the peer connection for an offer, with a place among the
@@ -382,6 +383,11 @@ func (ses *session) close(reason string) {
 	}
 	if err := ses.pc.GracefulClose(); err != nil && !errors.Is(err, context.Canceled) {
 		ses.log.Debug("close peer connection", "err", err)
+	}
+	if ses.unplug != nil {
+		if err := ses.unplug(); err != nil {
+			ses.log.Debug("close relay socket", "err", err)
+		}
 	}
 	ses.readers.Wait()
 	ses.log.Info("session ended", "reason", reason, "duration", time.Since(ses.since).Round(time.Millisecond))

@@ -24,7 +24,7 @@ const tcpWriteBuffer = 1 << 20
 const socketBuffer = 4 << 20
 
 // transport is the one UDP socket, and the TCP listener beside it, that all
-// sessions share.
+// sessions share but those that pull from another node.
 type transport struct {
 	udp    *net.UDPConn
 	conn   *ingress.Conn // reads from it
@@ -118,6 +118,32 @@ func (t *transport) settings(e *webrtc.SettingEngine) error {
 	}
 	e.SetNetworkTypes(types)
 	return nil
+}
+
+// apart tells Pion to use a UDP socket of the session's own instead of the shared
+// one, which end closes. Sessions with the same peer address need that: of a
+// datagram that is no STUN request only its sender tells whose it is.
+func (t *transport) apart(e *webrtc.SettingEngine, log *slog.Logger) (end func() error, err error) {
+	network, err := t.interfaces.get()
+	if err != nil {
+		return nil, err
+	}
+	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: t.udp.LocalAddr().(*net.UDPAddr).IP})
+	if err != nil {
+		return nil, fmt.Errorf("listen for a relay: %w", err)
+	}
+	if err := udp.SetReadBuffer(socketBuffer); err != nil {
+		log.Debug("relay socket keeps its small buffer", "err", err)
+	}
+	mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: ingress.NewConn(udp), Logger: newPionLog(log).NewLogger("mux")})
+	e.SetICEUDPMux(udpMux{mux, network, t.interfaces.loopback})
+	return func() error {
+		err := mux.Close()
+		if closed := udp.Close(); !errors.Is(closed, net.ErrClosed) {
+			err = errors.Join(err, closed)
+		}
+		return err
+	}, nil
 }
 
 // udpMux is Pion's with the addresses that Pion is to know.
