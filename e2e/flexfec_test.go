@@ -93,7 +93,7 @@ func TestRepairPacketsForAViewer(t *testing.T) {
 		}
 		_ = publisher.Close()
 	}
-	if 2*frames[true] < 3*frames[false] {
+	if frames[true] <= frames[false] { // by how many depends on which packets were lost
 		t.Errorf("%d frames without and %d with repair packets", frames[false], frames[true])
 	}
 }
