@@ -27,6 +27,7 @@ type output struct {
 	next    bool     // the next keyframe, or packet of sound, begins a segment
 	follows bool     // it is transcoded: segments begin where those of its source do
 	lost    bool     // a keyframe is needed
+	changed bool     // the next segment has other parameters: all have a discontinuity where it begins
 	vacant  bool     // nobody feeds it: the open segment is a gap
 
 	expected int64   // of sound: where the next packet begins
@@ -100,9 +101,9 @@ func (o *output) format(f *frame.Format) bool {
 	if bytes.Equal(section, o.section) {
 		return true
 	}
-	if o.section != nil && !o.packer.Broken() { // else all have the discontinuity that comes before this
-		o.show.split()
-		o.next = o.running()
+	if o.section != nil {
+		o.packer.Change()
+		o.next, o.changed = o.running(), true
 	}
 	o.init += 1 + o.skip
 	o.section, o.skip = section, 0
@@ -138,6 +139,7 @@ func (o *output) resume() {
 	}, o)
 	if next > 0 {
 		o.packer.Break()
+		o.packer.Owe(o.show.breaks())
 		o.packer.Format(o.init)
 	}
 	for _, s := range before {
@@ -174,7 +176,10 @@ func (o *output) picture(at time.Time, key bool, data []byte) {
 	}
 	if cut {
 		o.next = false
-		o.reach(tick + o.shortest())
+		if !o.packer.Broken() {
+			o.reach(tick + o.shortest())
+		}
+		o.show.changes(o)
 		if !o.follows {
 			o.show.began(at)
 		}
@@ -263,6 +268,7 @@ func (o *output) sound(tick int64, data []byte, ticks int64) {
 	if cut {
 		o.next = false
 		o.show.coder.cut(o, tick)
+		o.show.changes(o)
 	}
 	o.vacant, o.show.left = false, time.Time{}
 	o.expected = tick + ticks
@@ -351,7 +357,7 @@ func (o *output) flush() {
 func (o *output) split() {
 	if o.packer != nil {
 		o.packer.Break()
-		o.next = o.running()
+		o.next, o.changed = o.running(), false
 	}
 }
 

@@ -142,6 +142,7 @@ func (s *show) split() {
 	for _, o := range s.outputs {
 		o.split()
 	}
+	s.level()
 	s.cut, s.waited = time.Time{}, time.Time{}
 }
 

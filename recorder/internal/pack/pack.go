@@ -33,10 +33,11 @@ type Packer struct {
 	nominal, longest int64 // of a part, ticks
 	fragments        uint32
 
-	seq           uint64
-	init          int  // version of the init section for the next segment
-	discontinuity bool // before the next segment
-	breaks        uint64
+	seq    uint64
+	init   int     // version of the init section for the next segment
+	owed   []int64 // discontinuities to come: each before a segment that begins at a tick or later
+	merge  bool    // the next of them is that of the open segment, if nothing comes into that
+	breaks uint64
 
 	segment *sluice.Segment // nil: none is open
 	begun   int64           // when it begins
@@ -108,20 +109,6 @@ func (p *Packer) Next() uint64 { return p.seq }
 // Format makes the next segment begin with another init section. It is called
 // before the Cut or Push that begins the segment.
 func (p *Packer) Format(init int) { p.init = init }
-
-// Break puts a discontinuity before the next segment.
-func (p *Packer) Break() { p.discontinuity = true }
-
-// Broken reports whether there is one.
-func (p *Packer) Broken() bool { return p.discontinuity }
-
-// Breaks is how many discontinuities there are before what comes next.
-func (p *Packer) Breaks() uint64 {
-	if p.discontinuity {
-		return p.breaks + 1
-	}
-	return p.breaks
-}
 
 // Push adds the sample that begins at a tick, in a new segment when cut is set. A
 // sample that does not lie after the one before it is refused.
@@ -311,11 +298,13 @@ func (p *Packer) segmentEnd() int64 {
 }
 
 func (p *Packer) open(at int64) {
-	p.breaks = p.Breaks()
-	p.segment = &sluice.Segment{
-		Sequence: p.seq, Init: p.init, Start: p.Time(at), Discontinuity: p.discontinuity, Breaks: p.breaks,
+	broken := len(p.owed) > 0 && p.owed[0] <= at
+	if broken {
+		p.owed = p.owed[1:]
+		p.breaks++
 	}
-	p.discontinuity, p.media, p.begun, p.from, p.end = false, false, at, at, at
+	p.segment = &sluice.Segment{Sequence: p.seq, Init: p.init, Start: p.Time(at), Discontinuity: broken, Breaks: p.breaks}
+	p.merge, p.media, p.begun, p.from, p.end = false, false, at, at, at
 }
 
 // closePart ends the open part at a tick.
@@ -371,7 +360,9 @@ func (p *Packer) closeSegment(at int64) {
 	p.segment = nil
 	if len(s.Parts) == 0 { // its number is free still
 		if s.Discontinuity {
-			p.discontinuity = true
+			if !p.merge {
+				p.owed = append([]int64{always}, p.owed...)
+			}
 			p.breaks--
 		}
 		return
