@@ -211,11 +211,11 @@ func TestBrowserRewinds(t *testing.T) {
 	b.open(n.URL + "/watch/demo")
 	b.until("WebRTC plays", state+" === 'live' && "+decoded+" > 30")
 	b.until("there are ten seconds of past", hasPast+" && Number("+seekBar+".max) > 10")
+	t.Run("quality", func(t *testing.T) { qualityStays(b.in(t)) })
 	say("later words")
 	chat.sees("both messages", "first words", "later words")
 	b.exec(gaps)
 
-	t.Run("quality", func(t *testing.T) { qualityStays(b.in(t)) })
 	t.Run("seek bar", func(t *testing.T) {
 		b.exec(fmt.Sprintf(`const bar = %s; bar.focus(); bar.value = String(Number(bar.max) - 8);
 			bar.dispatchEvent(new Event('input')); bar.dispatchEvent(new Event('change'));`, seekBar))
