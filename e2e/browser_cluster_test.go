@@ -12,7 +12,6 @@ import (
 // TestClusterPage looks at two nodes, drains one by its button, and then while a page
 // publishes there.
 func TestClusterPage(t *testing.T) {
-	t.Parallel()
 	nodes := (&cluster{program: buildSluice(t)}).on(t)
 	a, b := nodes.join(t, "a"), nodes.join(t, "b")
 	publishClip(t, client.PublisherConfig{URL: a.url + "/whip/demo", Clip: pattern(t, clips.VP8, false)})
