@@ -1,5 +1,7 @@
 // hls.js as the recorded side uses it.
 
+import {whole} from './positions.js';
+
 export const SOUND = 'opus'; // as it was sent; the other is made of it, and later
 export const LOOK_S = 0.1; // so near to the end of a segment, the library starts with the next
 const STALL_S = 0.2; // what each stall adds to the distance to the live edge
@@ -27,9 +29,16 @@ export function keepOneSound(hls) {
   }
 }
 
-/** Sound that waits for the first picture goes on with it, not at the library's next look. */
-function prompt(Base) {
+/**
+ * The library's loader of sound, with two differences. Sound that waits for the first picture goes on with it, not at
+ * the library's next look; and a playlist of the picture that has holes tells it nothing: it would read them.
+ */
+export function prompt(Base) {
   return class extends Base {
+    onLevelLoaded(name, data) {
+      if (whole(data.details)) super.onLevelLoaded(name, data);
+    }
+
     onInitPtsFound(name, data) {
       super.onInitPtsFound(name, data);
       if (this.state === 'WAITING_INIT_PTS') this.tick();

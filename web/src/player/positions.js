@@ -6,6 +6,11 @@ const HOLE_S = 0.1; // sound and picture do not begin at the same moment
 /** Seconds at the end of a playlist that a start near the live edge may need. */
 export const START_S = EDGE_S;
 
+/** Whether a playlist has no holes: a delta update that could not be merged has them, and is asked for again. */
+export function whole({deltaUpdateFailed, fragments}) {
+  return !deltaUpdateFailed && !fragments.includes(null);
+}
+
 /** Position of a capture time, within what there is. */
 export function positionOf(capture, {fragments, edge}) {
   let best = fragments[0];

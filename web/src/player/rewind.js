@@ -6,7 +6,7 @@ import {layersOfLibrary, nearestLevel} from './ladder.js';
 import {LOOK_S, makeLibrary, SOUND} from './library.js';
 import {NativeSource} from './native.js';
 import {rateAtEdge} from './pace.js';
-import {captureOf, partsFrom, positionOf, rangeOf, START_S} from './positions.js';
+import {captureOf, partsFrom, positionOf, rangeOf, START_S, whole} from './positions.js';
 
 const LEAST_S = 0.5; // distance to the live edge that can be started at
 const PARTS = 2; // so many parts, and MARGIN_S, is the distance that is kept
@@ -104,10 +104,10 @@ export class Rewind extends EventTarget {
 
   #listen(hls, {Events, ErrorTypes}) {
     hls.on(Events.MANIFEST_LOADED, (_, data) => (hls.sessionData = data.sessionData));
-    const details = (_, data) => data.details.deltaUpdateFailed || this.#took(data.details); // it has holes, and is asked for again
+    const details = (_, data) => whole(data.details) && this.#took(data.details);
     hls.on(Events.LEVEL_LOADED, details);
     hls.on(Events.LEVEL_UPDATED, details);
-    const sound = (_, data) => this.#sound(data.details);
+    const sound = (_, data) => whole(data.details) && this.#sound(data.details);
     hls.on(Events.AUDIO_TRACK_LOADED, sound);
     hls.on(Events.AUDIO_TRACK_UPDATED, sound);
     hls.on(Events.BUFFER_APPENDED, () => this.#begin !== null && this.skipTo(this.#begin));
