@@ -14,7 +14,7 @@ const (
 	// burstPackets may go to one viewer at once; what is more follows at
 	// pacePackets a millisecond, so that a keyframe or a cached GOP does not
 	// overflow the viewer's socket.
-	burstPackets = 32
+	burstPackets = 64
 	pacePackets  = 12
 	paceUnit     = int64(time.Millisecond) // a nanosecond earns pacePackets/paceUnit packets
 	// maxLag is how far behind live a viewer may fall before it skips to a newer
@@ -340,15 +340,22 @@ func (o *outlet) send(sh *shard, p *ring.Packet) {
 	if p.Dependency != nil {
 		extras = o.dependency(sh, piece, p, extras)
 	}
+	padding := o.even(sh, p)
+	if padding > 0 {
+		h.Padding, payload = true, sh.padded(payload, padding)
+	}
 	o.wire.write(sh, o.track, h, extras, payload)
+	h.Padding = false
 	if last, sent := o.line.Last(); !sent || out.Seq > last.Seq {
 		o.newest.layer, o.newest.timestamp, o.newest.arrival = o.current, p.Timestamp, p.Arrival
 	}
 	o.line.Sent(out, &p.Descriptor, p.Frame.Number)
 	o.count(sh, o.current.kind(), len(payload))
+	o.padded += uint64(padding)
+	sh.padding += uint64(padding)
 	o.occupy(sh.now, len(payload))
 	o.reported.packets++
-	o.reported.octets += uint32(len(payload))
+	o.reported.octets += uint32(len(payload) - padding)
 	o.resend.earn(rtpHeaderBytes + len(payload))
 }
 

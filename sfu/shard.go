@@ -63,6 +63,7 @@ type shard struct {
 	repair         [maxPacket + flexfec.HeaderBytes]byte
 	dependency     [codec.MaxDependency]byte // extension of the packet that is being sent
 	extras         [2]extension.Element
+	even           evenness // of the frame that is being sent
 	batch          *egress.Batch
 }
 
@@ -171,8 +172,7 @@ func (sh *shard) run() {
 		now := sh.sfu.now()
 		sh.now = now
 		due := now-sh.kept >= int64(housekeeping)*3/4
-		if sh.stale.Swap(false) || due {
-			sh.kept = now
+		if sh.stale.Swap(false) {
 			sh.choose(now)
 		}
 		sh.waiting.Store(false)
@@ -183,6 +183,8 @@ func (sh *shard) run() {
 		}
 		sh.flush()
 		if due {
+			sh.kept = now
+			sh.choose(now)
 			sh.reports(now)
 		}
 	}
