@@ -54,6 +54,8 @@ const (
 	// is filled with a gap or silence.
 	videoPatience = 1500 * time.Millisecond
 	soundPatience = 500 * time.Millisecond
+	// vacantPatience is how far renditions that nobody feeds stay behind the others.
+	vacantPatience = 250 * time.Millisecond
 	// coderPatience is how late a transcoder may be before a gap stands for what it
 	// has not given, and it begins anew.
 	coderPatience = 3 * time.Second

@@ -316,7 +316,9 @@ func (o *output) idle(now time.Time) {
 		return
 	}
 	if !o.video {
-		if until := o.tickOf(now.Add(-soundPatience)); until > o.expected {
+		if until := o.tickOf(now.Add(-soundPatience)); o.vacant { // it waits for the picture
+			o.gaps(until)
+		} else if until > o.expected {
 			o.silence(until)
 		}
 		return

@@ -61,3 +61,27 @@ func TestRestartWithFewerLayers(t *testing.T) {
 		t.Error(sink.wrong)
 	}
 }
+
+// TestRestartWithOneKind: after a restart the publisher brings sound only, and after
+// another one pictures only. What it does not bring goes on as gaps.
+func TestRestartWithOneKind(t *testing.T) {
+	t.Parallel()
+	video, sound := film(t, 1, "", "H264", 320, true), tone(2)
+	store := memoryStore()
+	r, stop := newRecorder(t, config(), newStudio(video, sound), store, nil)
+	eventually(t, "two segments", func() bool { return len(durable(t, r, "v")) >= 2 && len(durable(t, r, soundID)) >= 2 })
+	stop()
+	for i, only := range []*source{sound, video} {
+		away := []string{"v", soundID}[i]
+		before := len(durable(t, r, away))
+		r, stop = newRecorder(t, config(), newStudio(only.again(uint64(3+i), 0)), store, nil)
+		eventually(t, "three more", func() bool { return len(durable(t, r, away)) >= before+3 })
+		stop()
+		for n, s := range durable(t, r, away)[before:] {
+			if !s.Gap || s.Discontinuity != (n == 0) || s.Duration <= 0 || s.Duration > 5*time.Second {
+				t.Errorf("%s: %+v", away, s)
+			}
+		}
+	}
+	matching(t, r, "v", soundID)
+}

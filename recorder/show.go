@@ -30,6 +30,7 @@ type show struct {
 	sources map[uint64]*sluice.Track
 	cut     time.Time // when the leading video's segment began
 	pulled  time.Time // when keyframes were asked for last
+	broken  time.Time // when the newest media ended at the last break, or the first begins
 	waited  time.Time // since when sound waits for video to begin
 	left    time.Time // when the newest media ended, while nobody publishes
 	lag     atomic.Int64
@@ -141,6 +142,9 @@ func (s *show) detach(id uint64) bool {
 func (s *show) split() {
 	for _, o := range s.outputs {
 		o.split()
+		if t := o.newest(); t.After(s.broken) {
+			s.broken = t
+		}
 	}
 	s.level()
 	s.cut, s.waited = time.Time{}, time.Time{}
@@ -286,7 +290,7 @@ func (s *show) start(at time.Time) {
 		}
 	}
 	before := s.before
-	s.before, s.meta.Closed = nil, false
+	s.before, s.meta.Closed, s.broken = nil, false, at.Add(s.offset)
 	s.log = s.log.With("session", s.meta.ID)
 	c := &record{
 		log: s.log, count: &r.counters, meta: s.meta, segments: segments,
@@ -307,7 +311,10 @@ func (s *show) start(at time.Time) {
 	r.running[s.meta.ID] = c
 	r.mu.Unlock()
 	for _, was := range s.meta.Renditions { // those that nobody brings back go on as gaps
-		if o := s.output(was.ID, was.Kind == sluice.RenditionVideo); o.video && o.packer == nil {
+		if was.ID == aacID {
+			s.coder.aacOutput()
+		}
+		if o := s.output(was.ID, was.Kind == sluice.RenditionVideo); o.packer == nil {
 			o.what, o.told = was, was
 			o.resume()
 		}

@@ -8,27 +8,32 @@ import (
 	"github.com/sluice-live/sluice/recorder/internal/archive"
 )
 
-// A rendition that nobody feeds, since its publisher came back with fewer layers,
-// goes on with gaps while another has pictures: players that have chosen it find
-// out, and take one of the others.
+// A rendition that nobody feeds, since its publisher came back with fewer layers or
+// without sound, goes on with gaps while another has media: players that have chosen it
+// find out, and take one of the others.
 
 // fed reports whether something brings media for a rendition.
 func (o *output) fed() bool {
-	if !o.video || slices.ContainsFunc(o.show.coder.running(), func(g *rung) bool { return g.out == o }) {
+	if slices.ContainsFunc(o.show.coder.running(), func(g *rung) bool { return g.out == o }) {
 		return true
 	}
-	for _, l := range o.show.lanes {
-		if l.out == o && l.track != 0 {
-			return true
-		}
+	from := o.id
+	if from == aacID && o.show.coder.aac != nil {
+		from = soundID
 	}
-	return false
+	return slices.ContainsFunc(o.show.lanes, func(l *lane) bool { return l.out != nil && l.out.id == from && l.track != 0 })
 }
 
-// fillVacant puts gaps into renditions of video that nobody feeds.
+// fillVacant puts gaps into renditions that nobody feeds, cut with the others, or by the
+// clock where no picture gives a beat: a playlist goes on within one and a half target
+// durations (draft-pantos-hls-rfc8216bis section 6.2.1).
 func (s *show) fillVacant(now time.Time) {
-	if s.cut.IsZero() { // no picture since the last break
+	if s.cut.IsZero() && !s.overdue(now) {
 		return
+	}
+	until, beats := s.vacantUntil(now)
+	for target := s.recorder.cfg.Segment; !beats && until.Sub(s.cut) >= target; {
+		s.began(s.cut.Add(target))
 	}
 	for _, o := range s.outputs {
 		if o.packer == nil || o.fed() {
@@ -41,9 +46,41 @@ func (s *show) fillVacant(now time.Time) {
 			o.vacate(s.cut)
 		}
 		if o.vacant {
-			o.gaps(o.tickOf(now.Add(-videoPatience)))
+			o.gaps(o.tickOf(until))
 		}
 	}
+}
+
+// overdue reports whether no picture has come for too long since the last break, and
+// begins gaps in all renditions of video then.
+func (s *show) overdue(now time.Time) bool {
+	if now.Sub(s.broken) < videoPatience || slices.ContainsFunc(s.outputs, func(o *output) bool { return o.video && o.running() }) {
+		return false
+	}
+	for _, o := range s.outputs {
+		if o.video && o.packer != nil {
+			o.vacate(s.broken)
+			s.cut = s.broken
+		}
+	}
+	return !s.cut.IsZero()
+}
+
+// vacantUntil is up to when renditions that nobody feeds are gaps, and whether others
+// have pictures, which say where segments begin: a little behind these, so that a layer
+// that comes last finds its place.
+func (s *show) vacantUntil(now time.Time) (until time.Time, beats bool) {
+	until = now.Add(-videoPatience)
+	for _, o := range s.outputs {
+		if !o.video || !o.running() || o.vacant {
+			continue
+		}
+		beats = true
+		if t := o.newest().Add(-vacantPatience); t.After(until) {
+			until = t
+		}
+	}
+	return until, beats
 }
 
 // cover lets gaps stand for the time before the first media of a rendition, as where

@@ -136,20 +136,21 @@ func (f *follower) take(ctx context.Context, p *Playlist) error {
 			f.done++
 		}
 	}
-	var fresh []Part
+	first := true
 	for _, s := range list {
-		for _, part := range s.Parts {
-			if _, known := f.bytes[part.URI]; !known {
-				fresh = append(fresh, part)
+		for i, part := range s.Parts {
+			if _, known := f.bytes[part.URI]; known {
+				continue
 			}
+			if i == 0 && s.Discontinuity {
+				f.media.gap() // its time does not continue
+			}
+			data, err := f.part(ctx, part, first)
+			if err != nil {
+				return err
+			}
+			f.bytes[part.URI], first = data, false
 		}
-	}
-	for i, part := range fresh {
-		data, err := f.part(ctx, part, i == 0)
-		if err != nil {
-			return err
-		}
-		f.bytes[part.URI] = data
 	}
 	if err := f.segments(ctx, p); err != nil {
 		return err
@@ -244,9 +245,6 @@ func (f *follower) segments(ctx context.Context, p *Playlist) error {
 			continue
 		}
 		f.done = s.Sequence + 1
-		if s.Discontinuity {
-			f.media.gap()
-		}
 		at, err := f.base.Parse(s.URI)
 		if err != nil {
 			return err

@@ -150,7 +150,7 @@ func (p *Packer) complete(at int64) {
 		p.gap(h.decoded)
 	}
 	p.add(h, at)
-	if at+p.usual/2-p.from > p.nominal {
+	if long := at - p.from; long >= p.least() && long+p.usual/2 > p.nominal {
 		p.closePart(at)
 	}
 }
@@ -165,8 +165,8 @@ func (p *Packer) stretches(h sample) bool {
 // returns when what is shown then is to be decoded: a publisher that sends few pictures
 // for a while, as of a screen that stands still, has lost nothing. Players wait for a
 // keyframe behind a gap, so the picture before the pause lasts, as far as parts may, and
-// those after it are decoded early until they have caught up. What is too short for a
-// part of its own, within a segment, begins the next one.
+// those after it are decoded early until they have caught up. What is left behind gaps
+// and too short for a part of its own, within a segment, begins the next one.
 func (p *Packer) bridge(at int64, cut bool) (decoded int64) {
 	if p.segment == nil || len(p.part) > 0 || p.end >= at {
 		return at
@@ -181,6 +181,9 @@ func (p *Packer) bridge(at int64, cut bool) (decoded int64) {
 		}
 	}
 	p.gap(to)
+	if p.track == fmp4.VideoTrack {
+		return to
+	}
 	return at
 }
 
