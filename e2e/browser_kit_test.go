@@ -115,7 +115,16 @@ func byPerson(p *runtime.EvaluateParams) {
 // until waits for a condition in the page.
 func (b *tab) until(what, condition string) {
 	b.t.Helper()
-	poll(b.t, pageTimeout, 100*time.Millisecond, what, func() bool { return eval[bool](b, "Boolean("+condition+")") })
+	seen := false
+	defer func() {
+		if !seen {
+			b.t.Log(eval[string](b, "(({state, error} = {}) => `${location}: ${state} ${error?.stack ?? ''}`)(document.querySelector('live-player')?.player ?? window.studio?.publisher)"))
+		}
+	}()
+	poll(b.t, pageTimeout, 100*time.Millisecond, what, func() bool {
+		seen = eval[bool](b, "Boolean("+condition+")")
+		return seen
+	})
 }
 
 // exec runs statements.

@@ -10,6 +10,7 @@ import (
 // the browser. Every case is an expression over the named module m, and the
 // JSON that it must give.
 func TestBrowserModules(t *testing.T) {
+	t.Parallel()
 	sources := httptest.NewServer(http.FileServer(http.Dir("../web/src")))
 	t.Cleanup(sources.Close)
 	b := newBrowser(t)
@@ -26,6 +27,10 @@ func TestBrowserModules(t *testing.T) {
 		{"retry after seconds", "problem", "m.retryAfter(new Headers({'Retry-After': '3'}))", `3000`},
 		{"retry after nothing", "problem", "[m.retryAfter(new Headers()), m.retryAfter(new Headers({'Retry-After': 'soon'}))]", `[0,0]`},
 		{"temporary", "problem", "[0, 400, 401, 409, 422, 429, 503].map((s) => new m.HttpError(s, '', '', 0).temporary)", `[true,false,false,true,false,true,true]`},
+		{"answer that breaks off", "problem", "m.bodyOf(new Response(new ReadableStream({start: (c) => c.error(new TypeError('cut'))}))).catch((e) => [e.status, e.code, e.temporary])", `[0,"network",true]`},
+		{"work in time", "problem", "m.within(60_000, new AbortController().signal, async () => 1)", `1`},
+		{"work without an end", "problem", "m.within(1, new AbortController().signal, () => new Promise(() => {})).catch((e) => [e.status, e.temporary])", `[0,true]`},
+		{"work that is stopped", "problem", "(() => { const c = new AbortController(); const w = m.within(60_000, c.signal, () => new Promise(() => {})).catch((e) => e.name); c.abort(); return w; })()", `"AbortError"`},
 		{"fragment", "sdp", "m.fragment({ufrag: 'u', pwd: 'p', mid: '0', kind: 'audio', candidates: ['candidate:1'], complete: true})", `"a=ice-ufrag:u\r\na=ice-pwd:p\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=candidate:1\r\na=end-of-candidates\r\n"`},
 		{"stereo", "sdp", "m.stereoOpus('a=rtpmap:111 opus/48000/2\\r\\na=fmtp:111 minptime=10\\r\\n')", `"a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;stereo=1;sprop-stereo=1\r\n"`},
 		{"start bitrate without fmtp", "sdp", "m.startBitrate('a=rtpmap:96 VP8/90000\\r\\na=rtpmap:97 rtx/90000\\r\\n', 900)", `"a=rtpmap:96 VP8/90000\r\na=fmtp:96 x-google-start-bitrate=900\r\na=rtpmap:97 rtx/90000\r\n"`},
@@ -57,7 +62,7 @@ func TestBrowserModules(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := eval[string](b, "import('/lib/"+tt.module+".js').then((m) => JSON.stringify("+tt.expression+"))")
+			got := eval[string](b, "import('/lib/"+tt.module+".js').then(async (m) => JSON.stringify(await ("+tt.expression+")))")
 			if got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}

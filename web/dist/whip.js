@@ -1,1 +1,1 @@
-import{b}from"./chunk-QDJU5GLE.js";import"./chunk-H7HHPRLZ.js";import{a}from"./chunk-HCAIACTL.js";export{a as HttpError,b as WhipPublisher};
+import{b}from"./chunk-QXGBM7A5.js";import"./chunk-RARRDXVT.js";import{a}from"./chunk-SDHKMOJM.js";export{a as HttpError,b as WhipPublisher};

@@ -5,7 +5,7 @@ import {InboundMeter} from './lib/inbound.js';
 import {LatencyMeter} from './lib/latency.js';
 import {layerRequest, layersOf} from './lib/layers.js';
 import {Places, reportUnreachable} from './lib/places.js';
-import {HttpError, problem} from './lib/problem.js';
+import {HttpError, problem, within} from './lib/problem.js';
 import {ViewerConnection} from './lib/viewer-connection.js';
 
 export {HttpError};
@@ -179,8 +179,8 @@ export class WhepPlayer extends EventTarget {
       onEnd: (reason, to, wait) => end({reason, url: to, wait, connection}),
     });
     try {
-      const limit = AbortSignal.timeout(this.#places.size > 1 ? OPEN_MS : ALONE_MS);
-      await connection.open(url, {...this.#options, signal: AbortSignal.any([signal, limit])});
+      const limit = this.#places.size > 1 ? OPEN_MS : ALONE_MS;
+      await within(limit, signal, (both) => connection.open(url, {...this.#options, signal: both}));
       signal.throwIfAborted();
     } catch (err) {
       connection.close();

@@ -4,7 +4,7 @@ import {Backoff, pause} from './lib/backoff.js';
 import {encodings, preferCodec} from './lib/encodings.js';
 import {OutboundMeter} from './lib/outbound.js';
 import {linkOf} from './lib/link.js';
-import {HttpError} from './lib/problem.js';
+import {HttpError, within} from './lib/problem.js';
 import {startBitrate, stereoOpus} from './lib/sdp.js';
 import {Session} from './lib/session.js';
 import {follow} from './lib/sse.js';
@@ -13,6 +13,7 @@ export {HttpError};
 
 const EVENTS_REL = 'urn:sluice:whip:ext:server-sent-events';
 const HANDOVER_MS = 10_000; // that a session goes on beside its successor, at most
+const OPEN_MS = 15_000; // for a server to answer
 const STATS_MS = 1000;
 const RESTART_AFTER_MS = 1500; // disconnected for so long: try an ICE restart
 const CHECK_EVERY = 3; // statistics ticks without a connected path between two questions to the server
@@ -112,7 +113,7 @@ export class WhipPublisher extends EventTarget {
       let wait = 0;
       let reason = '';
       try {
-        await this.#open(url, signal);
+        await within(OPEN_MS, signal, (both) => this.#open(url, both));
         const ended = await this.#live(signal, () => {
           backoff.reset();
           this.#retireBefore();

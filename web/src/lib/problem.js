@@ -47,11 +47,28 @@ export async function problem(response) {
 }
 
 /** fetch that throws HttpError(0) when no answer came. AbortError passes through. */
-export async function request(url, options) {
+export const request = (url, options) => answered(fetch(url, options));
+
+/** The body of an answer; throws HttpError(0) when that breaks off. AbortError passes through. */
+export const bodyOf = (response) => answered(response.text());
+
+async function answered(answer) {
   try {
-    return await fetch(url, options);
+    return await answer;
   } catch (err) {
     if (err.name === 'AbortError') throw err;
     throw new HttpError(0, 'network', String(err.message || err), 0);
   }
+}
+
+/**
+ * Does work(signal) within ms, or throws HttpError(0), or the reason of the given signal when that
+ * fires: a peer connection may leave its promises open for ever.
+ */
+export function within(ms, signal, work) {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(ms)]);
+  const over = new Promise((_, reject) => {
+    limit.addEventListener('abort', () => reject(signal.aborted ? signal.reason : new HttpError(0, 'network', '', 0)), {once: true});
+  });
+  return Promise.race([work(limit), over]);
 }

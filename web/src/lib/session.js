@@ -1,6 +1,6 @@
 // One WHIP or WHEP session: the HTTP resource beside a peer connection.
 
-import {HttpError, problem, request} from './problem.js';
+import {HttpError, bodyOf, problem, request} from './problem.js';
 import {iceServers, parseLinks} from './link.js';
 import {firstSection, fragment, withIce} from './sdp.js';
 
@@ -26,7 +26,7 @@ export class Session {
     if (response.status !== 201) throw await problem(response);
     const location = response.headers.get('Location');
     if (!location) throw new HttpError(response.status, 'no-location', 'The answer names no session URL.', 0);
-    return new Session(new URL(location, response.url || url).href, token, await response.text(), response.headers);
+    return new Session(new URL(location, response.url || url).href, token, await bodyOf(response), response.headers);
   }
 
   constructor(url, token, answer, headers) {
@@ -87,7 +87,7 @@ export class Session {
     const response = await this.#patch(body, '*');
     if (response.status !== 200) throw await problem(response);
     this.#etag = response.headers.get('ETag') || this.#etag;
-    this.answer = withIce(this.answer, await response.text());
+    this.answer = withIce(this.answer, await bodyOf(response));
     await pc.setRemoteDescription({type: 'answer', sdp: this.answer});
   }
 
