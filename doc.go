@@ -14,5 +14,5 @@
 //   - tap: a viewer without a network, for recording.
 //   - relay: a node's copy of a stream whose publisher is on another node.
 //   - node: one running server process.
-//   - grant: what a caller may do, read from a token or stream key.
+//   - grant: what a caller may do, read from a token.
 package sluice

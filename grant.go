@@ -2,7 +2,7 @@ package sluice
 
 import "time"
 
-// Grant is what a caller may do, read from a bearer token or a stream key.
+// Grant is what a caller may do, read from a bearer token.
 type Grant struct {
 	Identity string // stable id of the caller; "" for an anonymous one
 	Name     string // display name

@@ -17,7 +17,7 @@ import (
 // PublishCmd publishes a clip in a loop until it is told to stop.
 type PublishCmd struct {
 	URL       string        `required:"" placeholder:"URL" help:"WHIP endpoint, such as http://127.0.0.1:8080/whip/demo."`
-	Token     string        `env:"SLUICE_TOKEN" placeholder:"TOKEN" help:"Bearer token or stream key."`
+	Token     string        `env:"SLUICE_TOKEN" placeholder:"TOKEN" help:"Bearer token."`
 	File      string        `placeholder:"PATH" help:"Clip to send in a loop: .mp4 (H.264 and Opus), .h264, .h265, .ivf or .ogg. Without it, a test pattern with sound."`
 	Codec     string        `default:"h264" enum:"h264,vp8" help:"Codec of the test pattern: h264 or vp8."`
 	Simulcast bool          `help:"Send the test pattern in three sizes, rids q, h and f."`

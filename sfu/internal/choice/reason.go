@@ -114,13 +114,13 @@ func (o obstacle) String() string {
 
 // size names the largest picture.
 func (l Limits) size() string {
-	part := func(n int) string {
-		if n == 0 {
-			return "any"
-		}
-		return fmt.Sprint(n)
+	switch {
+	case l.MaxWidth == 0:
+		return fmt.Sprintf("limit of %d lines", l.MaxHeight)
+	case l.MaxHeight == 0:
+		return fmt.Sprintf("limit of %d columns", l.MaxWidth)
 	}
-	return "limit of " + part(l.MaxWidth) + "x" + part(l.MaxHeight)
+	return fmt.Sprintf("limit of %dx%d", l.MaxWidth, l.MaxHeight)
 }
 
 // scale names the highest spatial and temporal layers.
