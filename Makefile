@@ -12,7 +12,10 @@ VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo true || echo false)
 # Tests build the program too, wherever they run.
 export GOFLAGS ?= -buildvcs=false
 # Tests of whole nodes, browsers and load measure time: they run alone and without the race detector.
-UNIT = $$($(GO) list ./... | grep -v '/e2e')
+# The longest packages come first, so that none of them runs alone in the end.
+UNIT = ./recorder ./sfu $$($(GO) list ./... | grep -v '/e2e')
+# Most tests wait for the network rather than for a processor.
+WAITING = -parallel 4
 
 # What the tests need beside Go, by Debian's names.
 PACKAGES := ca-certificates git gcc libc6-dev redis-server ffmpeg chromium iproute2 postgresql
@@ -43,10 +46,10 @@ lint: vet ## vet and staticcheck (staticcheck.conf), by exact version and outsid
 	$(GO) run $(STATICCHECK) ./...
 
 unit: ## unit tests with the race detector; the seeds of the fuzz targets are among them
-	CGO_ENABLED=1 $(GO) test -count=1 -race -timeout 10m $(UNIT)
+	CGO_ENABLED=1 GORACE=atexit_sleep_ms=50 $(GO) test -count=1 -vet=off -race $(WAITING) -timeout 10m $(UNIT)
 
 e2e: ## whole nodes, clients and browsers
-	$(GO) test -count=1 -p 1 -timeout 20m ./e2e/...
+	$(GO) test -count=1 -vet=off -p 1 $(WAITING) -timeout 20m ./e2e/...
 
 fuzz: ## every fuzz target for FUZZTIME (30s), one after the other; PKG=./sfu/... for some; what is found goes to testdata/fuzz
 	@$(GO) list -f '{{.Dir}} {{.ImportPath}}' $(or $(PKG),./...) | while read -r dir pkg; do \

@@ -372,6 +372,7 @@ func TestRedisAway(t *testing.T) {
 }
 
 func TestPresence(t *testing.T) {
+	t.Parallel()
 	l, store := newLog(), openCatalog(t)
 	media, relayed := newStage(), newStage()
 	media.set(sluice.StreamLive, 4, 7) // 3 on the other node

@@ -191,6 +191,7 @@ func TestWebSocketOpen(t *testing.T) {
 
 // TestWebSocketNeverReads fills the connection of a member that reads nothing.
 func TestWebSocketNeverReads(t *testing.T) {
+	t.Parallel()
 	n := alone(t, fast())
 	url := serve(t, n, true) + "/chat/demo"
 	deaf := dial(t, url)

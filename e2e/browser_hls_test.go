@@ -101,7 +101,7 @@ func TestBrowserFallsBack(t *testing.T) {
 	free := netwire.Settings{Delay: 5 * time.Millisecond}
 	blocked := netwire.Settings{Delay: 5 * time.Millisecond, NoUDP: true}
 	wire := openWire(t, free)
-	n := nodeOn(t, wire, "record.part="+part, "media.tcp=false")
+	n := nodeOn(t, wire, transcodes, "record.part="+part, "media.tcp=false")
 	camera := newBrowser(t, chromedp.Flag("unsafely-treat-insecure-origin-as-secure", n.URL))
 	publishClock(camera, n)
 	b := farBrowser(t, wire)
@@ -198,7 +198,7 @@ func publishClock(camera *tab, n *running) {
 // H.264 of an encoder that sends a keyframe each two seconds.
 func TestBrowserRewinds(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, "record.part=200ms")
+	n := startNode(t, transcodes, "record.part=200ms")
 	publish := func() *client.Publisher {
 		return publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: pattern(t, clips.H264, true)})
 	}

@@ -200,6 +200,7 @@ func accessible(b *tab) {
 // TestBrowserOffline shows what the pages do when there is nothing to play or
 // nobody lets them.
 func TestBrowserOffline(t *testing.T) {
+	t.Parallel()
 	n := startNode(t)
 	b := newBrowser(t)
 
@@ -222,6 +223,7 @@ func TestBrowserOffline(t *testing.T) {
 // TestBrowserToken shows that a page without a token asks for one and that a
 // token in the address is taken out of it.
 func TestBrowserToken(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, "auth.mode=token", "auth.keys=devkey:a-secret-that-is-long-enough-to-be-one")
 	b := newBrowser(t)
 	b.open(n.URL + "/watch/demo")
@@ -239,6 +241,7 @@ func TestBrowserToken(t *testing.T) {
 
 // TestBrowserDenied shows the way out when the browser refuses the camera.
 func TestBrowserDenied(t *testing.T) {
+	t.Parallel()
 	n := startNode(t)
 	b := newBrowser(t, chromedp.Flag("use-fake-ui-for-media-stream", false), chromedp.Flag("deny-permission-prompts", true))
 	b.open(n.URL + "/publish/demo")

@@ -51,7 +51,7 @@ func TestChatOfManyMembers(t *testing.T) {
 		}
 	}()
 	report, err := load.RunChat(t.Context(), load.ChatConfig{
-		Members: members, Senders: 50, Rate: 20, Ramp: 100, Duration: 10 * time.Second,
+		Members: members, Senders: 50, Rate: 20, Ramp: 100, Duration: 5 * time.Second,
 		Dial: func(ctx context.Context, i int, take func([]byte)) (load.ChatConn, error) {
 			url := nodes[i%2].url
 			if i%4 < 2 {

@@ -234,6 +234,7 @@ func (c *churning) run(length, interval time.Duration, clip *clips.Clip, offer s
 // wants the node's memory, goroutines and descriptors back. CHURN=30m lengthens
 // it.
 func TestChurn(t *testing.T) {
+	t.Parallel()
 	length := churnTime
 	if text := os.Getenv("CHURN"); text != "" {
 		var err error

@@ -67,6 +67,7 @@ func (a *across) publish(t *testing.T, m *member) {
 
 // TestClusterLinks makes the links between nodes bad, and cuts them.
 func TestClusterLinks(t *testing.T) {
+	t.Parallel()
 	program := buildSluice(t)
 	for name, test := range map[string]func(*testing.T, string){
 		"lossy relay": testLossyRelay, "origin cut off": testOriginCutOff, "parent cut off": testParentCutOff,

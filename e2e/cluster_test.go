@@ -16,33 +16,38 @@ import (
 	"github.com/sluice-live/sluice/internal/client/clips"
 )
 
-// TestCluster runs nodes as processes on one Redis.
+// TestCluster runs nodes as processes on one Redis, one test after the other: they
+// measure, or have many viewers.
 func TestCluster(t *testing.T) {
 	built := &cluster{program: buildSluice(t)}
+	t.Run("relayed", func(t *testing.T) { testRelayed(t, built) })
+	t.Run("origin killed", func(t *testing.T) { testOriginKilled(t, built) })
+	t.Run("edge killed", func(t *testing.T) { testEdgeKilled(t, built) })
+	t.Run("cost of a hop", func(t *testing.T) { testHopCost(t, built) })
+	t.Run("crowd", func(t *testing.T) { testCrowd(t, built) })
+}
+
+// TestClusterFaults does so beside other tests: these mostly wait. The longest come
+// first.
+func TestClusterFaults(t *testing.T) {
+	t.Parallel()
+	built := &cluster{program: buildSluice(t)}
+	t.Run("recorder killed", func(t *testing.T) { testRecorderKilled(t, built) }) // three beside each other
 	for _, c := range []struct {
-		name  string
-		waits bool // more than it works: it does so beside another one, after those that measure
-		test  func(*testing.T, *cluster)
+		name string
+		test func(*testing.T, *cluster)
 	}{
-		{"relayed", false, testRelayed},
-		{"origin killed", false, testOriginKilled},
-		{"edge killed", false, testEdgeKilled},
-		{"cost of a hop", false, testHopCost},
-		{"crowd", false, testCrowd},
-		{"redis gone", true, testRedisGone},
-		{"redis sentinel", true, testSentinel},
-		{"redis cluster", true, testRedisCluster},
-		{"parent leaves", true, testParentLeaves},
-		{"parent killed", true, testParentKilled},
-		{"publisher moves", true, testPublisherMoves},
-		{"one origin", true, testOneOrigin},
-		{"one address", true, testOneAddress},
-		{"recorder killed", true, testRecorderKilled},
+		{"redis gone", testRedisGone},
+		{"redis sentinel", testSentinel},
+		{"redis cluster", testRedisCluster},
+		{"one origin", testOneOrigin},
+		{"one address", testOneAddress},
+		{"parent leaves", testParentLeaves},
+		{"parent killed", testParentKilled},
+		{"publisher moves", testPublisherMoves},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if c.waits {
-				t.Parallel()
-			}
+			t.Parallel()
 			c.test(t, built)
 		})
 	}

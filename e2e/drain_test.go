@@ -77,6 +77,7 @@ func keepPublishing(t testing.TB, clip *clips.Clip, endpoints func() []string) (
 
 // TestDrain drains the node of some viewers, and takes it back.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	nodes := (&cluster{program: buildSluice(t)}).on(t)
 	flags := []string{"--drain.spread=1s"}
 	a, b, c := nodes.join(t, "a", flags...), nodes.join(t, "b", flags...), nodes.join(t, "c", flags...)
@@ -126,6 +127,7 @@ func TestDrain(t *testing.T) {
 // publisher that go where they are told. Each viewer reconnects once, and the
 // publisher never ends.
 func TestRollingRestart(t *testing.T) {
+	t.Parallel()
 	nodes := (&cluster{program: buildSluice(t)}).on(t)
 	var mu sync.Mutex
 	members := map[string]*member{}

@@ -58,43 +58,48 @@ const watching = `
 	await pc.setRemoteDescription({type: 'answer', sdp: await answer.text()});
 `
 
-// TestRepairPacketsForAViewer: a browser on a path with losses gets repair
-// packets within their share of the video, and makes lost packets again.
+// TestRepairPacketsForAViewer: a browser on a path with losses gets repair packets
+// within their share of the video, and makes lost packets again. Another one beside
+// it, of a node that makes none, shows what they are worth.
 func TestRepairPacketsForAViewer(t *testing.T) {
-	const loss = 0.03
+	t.Parallel()
 	wire := openWire(t, netwire.Settings{Delay: oneWay})
-	frames := map[bool]int{}
-	for _, enabled := range []bool{false, true} {
-		n := nodeOn(t, wire, "media.flexfec="+strconv.FormatBool(enabled))
-		publisher := publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: pattern(t, clips.H264, false), KeyframesOnRequest: true})
-		n.live(t, "demo", 1)
-		b := farBrowser(t, wire)
-		b.open(n.URL + "/")
-		b.exec(watching)
-		see := func() sight { return eval[sight](b, "window.seen.read()") }
-		poll(t, pageTimeout, 100*time.Millisecond, "the picture plays", func() bool { return see().Decoded > 30 })
-		wire.Set(netwire.Settings{Delay: oneWay, Loss: loss})
+	var nodes [2]*running // without and with repair packets
+	var pages [2]*tab
+	see := func(i int) sight { return eval[sight](pages[i], "window.seen.read()") }
+	for i := range nodes {
+		nodes[i] = nodeOn(t, wire, "media.flexfec="+strconv.FormatBool(i == 1))
+		publishClip(t, client.PublisherConfig{URL: nodes[i].URL + "/whip/demo", Clip: pattern(t, clips.H264, false), KeyframesOnRequest: true})
+		nodes[i].live(t, "demo", 1)
+		pages[i] = farBrowser(t, wire)
+		pages[i].open(nodes[i].URL + "/")
+		pages[i].exec(watching)
+		poll(t, pageTimeout, 100*time.Millisecond, "the picture plays", func() bool { return see(i).Decoded > 30 })
+	}
+	wire.Set(netwire.Settings{Delay: oneWay, Loss: 0.03})
+	for _, n := range nodes {
 		poll(t, pageTimeout, 100*time.Millisecond, "loss is reported", func() bool {
 			v, err := viewerOf(t.Context(), n, "demo")
 			return err == nil && v.Loss > 0
 		})
-		before, until := see(), time.Now().Add(6*time.Second)
-		poll(t, pageTimeout, 100*time.Millisecond, "time to measure", func() bool { return time.Now().After(until) })
-		after := see()
-		wire.Set(netwire.Settings{Delay: oneWay})
-		repairs, media := after.FEC-before.FEC, after.Packets-before.Packets
-		frames[enabled] = after.Decoded - before.Decoded
-		t.Logf("repair packets %v: %d of them beside %d of video, of which %d were lost; %d frames", enabled, repairs, media, after.Lost-before.Lost, frames[enabled])
-		if enabled != (repairs > 0) || repairs > media/4 {
+	}
+	before, until := [2]sight{see(0), see(1)}, time.Now().Add(6*time.Second)
+	poll(t, pageTimeout, 100*time.Millisecond, "time to measure", func() bool { return time.Now().After(until) })
+	var frames [2]int
+	for i, n := range nodes {
+		after := see(i)
+		repairs, media := after.FEC-before[i].FEC, after.Packets-before[i].Packets
+		frames[i] = after.Decoded - before[i].Decoded
+		t.Logf("%d repair packets beside %d of video, of which %d were lost; %d frames", repairs, media, after.Lost-before[i].Lost, frames[i])
+		if i == 1 != (repairs > 0) || repairs > media/4 {
 			t.Errorf("%d repair packets beside %d of video", repairs, media)
 		}
-		if enabled != (n.total(t, "sluice_repair_packets_total") > 0) {
+		if i == 1 != (n.total(t, "sluice_repair_packets_total") > 0) {
 			t.Error("the node counts other repair packets")
 		}
-		_ = publisher.Close()
 	}
-	if frames[true] <= frames[false] { // by how many depends on which packets were lost
-		t.Errorf("%d frames without and %d with repair packets", frames[false], frames[true])
+	if frames[1] <= frames[0] { // by how many depends on which packets were lost
+		t.Errorf("%d frames without and %d with repair packets", frames[0], frames[1])
 	}
 }
 

@@ -21,11 +21,10 @@ func publishLadder(t *testing.T, n *running, clip *clips.Clip) *client.Publisher
 	return p
 }
 
-// overWire shows the ladder of layers to a browser at the far end of a wire. The
-// browser came when there was only one layer. The function publishes others in
-// place of them, from to before the end of the ladder.
-func overWire(t *testing.T) (*netwire.Wire, *recording, func(from, to int)) {
-	t.Helper()
+// TestBadLink shows the ladder of layers to a browser at the far end of a wire that
+// becomes narrow, and then loses packets. The browser came when there was only one
+// layer, and in the end there is one again.
+func TestBadLink(t *testing.T) {
 	wire := openWire(t, netwire.Settings{Delay: oneWay})
 	n := nodeOn(t, wire)
 	clip := laddered(t)
@@ -58,20 +57,24 @@ func overWire(t *testing.T) (*netwire.Wire, *recording, func(from, to int)) {
 	if eval[string](b, session) != before {
 		t.Error("the viewer made a new session")
 	}
-	return wire, r, publish
+	t.Run("limited", func(t *testing.T) { limitedLink(t, wire, r) })
+	t.Run("lossy", func(t *testing.T) { lossyLink(t, wire, r) })
+	publish(1, 2)
+	r.until(t, pageTimeout, "the only layer", func(m moment) bool {
+		return m.Viewer.EstimateBy == "" && m.Viewer.Layer == "" && m.Viewer.Waiting == "" && m.Sight.Height == heightOf("h")
+	})
 }
 
-// TestLimitedLink narrows a viewer's link to 1.2 Mbit/s, then 300 kbit/s, and
-// frees it again. The layer follows, and the picture does not freeze. Then there is
-// one layer only.
-func TestLimitedLink(t *testing.T) {
+// limitedLink narrows a viewer's link to 1.2 Mbit/s, then 300 kbit/s, and frees it
+// again. The layer follows, and the picture does not freeze.
+func limitedLink(t *testing.T, wire *netwire.Wire, r *recording) {
+	t.Helper()
 	const (
 		settled = 4 * time.Second // at each rate
 		down    = 4 * time.Second // the target is 2 s on a machine that does nothing else
 		up      = 20 * time.Second
 		freeze  = 1500 * time.Millisecond // the target is 500 ms
 	)
-	wire, r, publish := overWire(t)
 	r.wait(t, time.Second)
 	for _, step := range []struct {
 		rate  int
@@ -101,15 +104,11 @@ func TestLimitedLink(t *testing.T) {
 			t.Errorf("layer %s does not stay, it is %q: %s", step.layer, m.Viewer.Layer, m.Viewer.Reason)
 		}
 	}
-	publish(1, 2)
-	r.until(t, pageTimeout, "the only layer", func(m moment) bool {
-		return m.Viewer.EstimateBy == "" && m.Viewer.Layer == "" && m.Viewer.Waiting == "" && m.Sight.Height == heightOf("h")
-	})
 }
 
-// TestLossyLink loses packets at random in both directions.
-func TestLossyLink(t *testing.T) {
-	wire, r, _ := overWire(t)
+// lossyLink loses packets at random in both directions.
+func lossyLink(t *testing.T, wire *netwire.Wire, r *recording) {
+	t.Helper()
 	for _, c := range []struct {
 		loss      float64
 		frozen    float64 // of the time, at most

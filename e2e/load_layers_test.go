@@ -112,6 +112,7 @@ func (l *layerLog) packet(kind, _ string, p *rtp.Packet) {
 // TestLayerSwitches changes the layer at random times. Each switch starts with a
 // keyframe, and the stream of packets has no seam.
 func TestLayerSwitches(t *testing.T) {
+	t.Parallel()
 	const times = 20
 	for _, codec := range []clips.Codec{clips.H264, clips.VP8} {
 		t.Run(string(codec), func(t *testing.T) {
@@ -168,6 +169,7 @@ func TestLayerSwitches(t *testing.T) {
 // TestSimulcastRestarts starts and stops simulcast publishers at every stage of
 // their life. One viewer stays for all of them.
 func TestSimulcastRestarts(t *testing.T) {
+	t.Parallel()
 	const rounds = 12
 	for _, codec := range []clips.Codec{clips.H264, clips.VP8} {
 		t.Run(string(codec), func(t *testing.T) {

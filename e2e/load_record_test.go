@@ -12,6 +12,7 @@ import (
 // TestRecordFile publishes a file with the command line, watches it with the
 // command line and lets FFmpeg decode what was recorded.
 func TestRecordFile(t *testing.T) {
+	t.Parallel()
 	binary := buildSluice(t)
 	node := startNode(t)
 	dir := t.TempDir()

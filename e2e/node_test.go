@@ -45,14 +45,18 @@ type running struct {
 	t       testing.TB
 }
 
+// transcodes lets startNode's node make H.264, AAC and thumbnails.
+const transcodes = "record.ffmpeg=ffmpeg"
+
 // startNode serves a node with the default configuration, on free ports of
 // loopback and with a data directory of its own, changed by settings such as
-// "stream.wait=true". The test's end stops it.
+// "stream.wait=true". It does not transcode, which takes the processors from what
+// is tested, unless there is the setting transcodes. The test's end stops it.
 func startNode(t testing.TB, settings ...string) *running {
 	t.Helper()
 	flags := map[string]string{
 		"http.addr": "127.0.0.1:0", "ops.addr": "127.0.0.1:0", "media.addr": "127.0.0.1:0",
-		"data.dir": t.TempDir(),
+		"data.dir": t.TempDir(), "record.ffmpeg": "",
 	}
 	for _, s := range settings {
 		key, value, _ := strings.Cut(s, "=")

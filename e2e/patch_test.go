@@ -119,6 +119,7 @@ func replaceICE(answer, ufrag, pwd string, candidates []string) string {
 // TestPatch trickles candidates, restarts ICE and ends a session with a real
 // peer connection, and media flows all the while.
 func TestPatch(t *testing.T) {
+	t.Parallel()
 	n := startNode(t)
 	publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: pattern(t, clips.H264, true)})
 	patchSession(t, n.URL)

@@ -20,7 +20,7 @@ func TestRecordedOverBadLink(t *testing.T) {
 	const oneWay = 10 * time.Millisecond
 	data := t.TempDir()
 	wire := openWire(t, netwire.Settings{Delay: oneWay})
-	n := nodeOn(t, wire, "data.dir="+data, "stream.grace=20s", "record.ffmpeg=", "record.segment=1s")
+	n := nodeOn(t, wire, "data.dir="+data, "stream.grace=20s", "record.segment=1s")
 	binary := buildSluice(t)
 	p := startChild(t, "ip", "netns", "exec", wire.Namespace, binary, "publish", "--url", n.URL+"/whip/demo", "--duration", "5m", "--keyframes", "on-request", "--reconnect")
 	segments := func(rendition string) []sluice.Segment {

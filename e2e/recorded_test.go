@@ -61,7 +61,7 @@ func TestRecorded(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			data := t.TempDir()
-			n := startNode(t, "data.dir="+data, "stream.grace=1s")
+			n := startNode(t, transcodes, "data.dir="+data, "stream.grace=1s")
 			p := publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: tt.clip(t), KeyframesOnRequest: true})
 			n.live(t, "demo", tt.layers)
 			within(t, 40*time.Second, "three segments of each rendition", func() bool {

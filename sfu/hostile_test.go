@@ -62,10 +62,7 @@ func TestSilentViewerIsGivenUp(t *testing.T) {
 	t.Parallel()
 	s := newTestSFU(t, Config{})
 	publish(t, s)
-	eventually(t, "live stream", func() bool {
-		st, _ := s.Stream("demo")
-		return st.State == sluice.StreamLive
-	})
+	live(t, s, 1)
 	p := newRawPeer(t, s)
 	v := p.watch(s)
 	p.connect()

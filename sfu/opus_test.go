@@ -155,6 +155,7 @@ func (h *heard) packets(pt uint8) (got []*rtp.Packet) {
 // TestREDBetweenPeers publishes RED, every tenth packet of which gets lost, and
 // now and then a packet that was not negotiated.
 func TestREDBetweenPeers(t *testing.T) {
+	t.Parallel()
 	s := newTestSFU(t, Config{})
 	pc := audioPeer(t, 100, 101)
 	out := &track{kind: webrtc.RTPCodecTypeAudio, stream: "voice"}

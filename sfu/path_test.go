@@ -21,6 +21,7 @@ func TestPathsBecomeNarrowAndFree(t *testing.T) {
 		{"remb", 15 * time.Second, 6 * time.Second, 15 * time.Second, 0},
 	} {
 		t.Run(c.reports, func(t *testing.T) {
+			t.Parallel()
 			for rtt, queue := range map[time.Duration]time.Duration{40: 200, 160: 50} {
 				t.Run(fmt.Sprintf("%d ms, queue of %d ms", rtt, queue), func(t *testing.T) {
 					wide := road{delay: rtt * time.Millisecond / 2, queue: queue * time.Millisecond}
@@ -63,6 +64,7 @@ func TestPathAtTheEdge(t *testing.T) {
 	} {
 		rate := c.rate
 		t.Run(fmt.Sprintf("%s, %d kbit/s", c.reports, rate/1000), func(t *testing.T) {
+			t.Parallel()
 			edge := road{delay: 20 * time.Millisecond, queue: 200 * time.Millisecond}
 			travel(t, c.reports, uint64(rate), edge, func(j *journey) {
 				j.pass(10 * time.Second)

@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -35,6 +36,16 @@ func eventually(t *testing.T, what string, done func() bool) {
 			t.Fatalf("no %s within %v", what, patience)
 		}
 	}
+}
+
+// live waits until the stream demo has so many layers, of the size that testers
+// publish.
+func live(t *testing.T, s *SFU, layers int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("live stream of %d layers", layers), func() bool {
+		st, _ := s.Stream("demo")
+		return st.State == sluice.StreamLive && len(st.Layers) == layers && !slices.ContainsFunc(st.Layers, func(l sluice.Layer) bool { return l.Width != 320 })
+	})
 }
 
 // newPeer makes a client's peer connection on loopback.
@@ -266,12 +277,10 @@ func (c *screen) check(t *testing.T, lost uint64) {
 }
 
 func TestMediaFlowsAndPublisherIsReplaced(t *testing.T) {
+	t.Parallel()
 	s := newTestSFU(t, Config{})
 	cam := publish(t, s)
-	eventually(t, "live stream", func() bool {
-		st, _ := s.Stream("demo")
-		return st.State == sluice.StreamLive && len(st.Layers) == 1 && st.Layers[0].Width == 320
-	})
+	live(t, s, 1)
 	screens := []*screen{watch(t, s), watch(t, s)}
 	for _, c := range screens {
 		c.more(t, 30)
@@ -293,12 +302,10 @@ func TestMediaFlowsAndPublisherIsReplaced(t *testing.T) {
 }
 
 func TestICERestartKeepsTheMedia(t *testing.T) {
+	t.Parallel()
 	s := newTestSFU(t, Config{})
 	cam := publish(t, s)
-	eventually(t, "live stream", func() bool {
-		st, _ := s.Stream("demo")
-		return st.State == sluice.StreamLive
-	})
+	live(t, s, 1)
 	c := watch(t, s)
 	c.more(t, 10)
 	terms := c.viewer.restarted.Load().terms.Load()
@@ -349,10 +356,7 @@ func restart(t *testing.T, pc *webrtc.PeerConnection, ses *session) {
 func TestGraceTimeEndsTheStream(t *testing.T) {
 	s := newTestSFU(t, Config{Grace: 100 * time.Millisecond})
 	cam := publish(t, s)
-	eventually(t, "live stream", func() bool {
-		st, _ := s.Stream("demo")
-		return st.State == sluice.StreamLive
-	})
+	live(t, s, 1)
 	c := watch(t, s)
 	c.more(t, 5)
 	cam.pub.Close("test")
@@ -368,10 +372,7 @@ func TestLostPacketsAreAskedOfThePublisher(t *testing.T) {
 	t.Parallel()
 	s := newTestSFU(t, Config{})
 	cam := publish(t, s)
-	eventually(t, "live stream", func() bool {
-		st, _ := s.Stream("demo")
-		return st.State == sluice.StreamLive
-	})
+	live(t, s, 1)
 	c := watch(t, s)
 	c.more(t, 10)
 	cam.lose.Store(10)

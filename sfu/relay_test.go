@@ -44,18 +44,11 @@ func pullFrom(t *testing.T, from, to *SFU) (*Relay, *Branch) {
 	return r, b
 }
 
-func isLive(s *SFU) func() bool {
-	return func() bool {
-		st, _ := s.Stream("demo")
-		return st.State == sluice.StreamLive && len(st.Layers) == 1 && st.Layers[0].Width == 320
-	}
-}
-
 func TestRelay(t *testing.T) {
 	t.Parallel()
 	a, b, c := newTestSFU(t, Config{}), newTestSFU(t, Config{}), newTestSFU(t, Config{})
 	cam := publish(t, a)
-	eventually(t, "live stream", isLive(a))
+	live(t, a, 1)
 	first, branch := pullFrom(t, a, b)
 	if !first.Attach(false) {
 		t.Fatal("not attached")
@@ -68,7 +61,8 @@ func TestRelay(t *testing.T) {
 	}
 	far := watch(t, c)
 	far.more(t, 60)
-	eventually(t, "live copies", func() bool { return isLive(b)() && isLive(c)() })
+	live(t, b, 1)
+	live(t, c, 1)
 	far.check(t, 0)
 	near.check(t, 0)
 
@@ -104,10 +98,7 @@ func TestRelayedLayersRest(t *testing.T) {
 	t.Parallel()
 	a, b := newTestSFU(t, Config{}), newTestSFU(t, Config{})
 	publishGroup(t, a)
-	eventually(t, "three layers", func() bool {
-		st, _ := a.Stream("demo")
-		return st.State == sluice.StreamLive && len(st.Layers) == 3
-	})
+	live(t, a, 3)
 	r, _ := pullFrom(t, a, b)
 	if !r.Attach(false) {
 		t.Fatal("not attached")
@@ -142,9 +133,10 @@ func TestRelayedLayersRest(t *testing.T) {
 
 // TestRelayIsReplacedWithoutGap puts one relay in the place of another that works.
 func TestRelayIsReplacedWithoutGap(t *testing.T) {
+	t.Parallel()
 	a, b := newTestSFU(t, Config{}), newTestSFU(t, Config{})
 	publish(t, a)
-	eventually(t, "live stream", isLive(a))
+	live(t, a, 1)
 	first, _ := pullFrom(t, a, b)
 	if !first.Attach(false) {
 		t.Fatal("not attached")
@@ -174,9 +166,10 @@ func TestRelayIsReplacedWithoutGap(t *testing.T) {
 // TestRelaysBetweenTwoNodes: several streams go from one node to another at a time,
 // and what comes of one relay is not taken for that of another.
 func TestRelaysBetweenTwoNodes(t *testing.T) {
+	t.Parallel()
 	a, b := newTestSFU(t, Config{}), newTestSFU(t, Config{})
 	publish(t, a)
-	eventually(t, "live stream", isLive(a))
+	live(t, a, 1)
 	var relays []*Relay
 	for range 3 {
 		r, _ := pullFrom(t, a, b)

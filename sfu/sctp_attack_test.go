@@ -141,8 +141,12 @@ func TestHostileSCTP(t *testing.T) {
 			}
 		},
 		"all streams": func(a *rawSCTP) {
-			for stream := range uint16(65535) {
-				a.write(a.data(stream, 3, 51, []byte("x")))
+			for first := 0; first < 65535; first += 51 { // a packet's fill
+				var chunks [][]byte
+				for stream := range uint16(51) {
+					chunks = append(chunks, a.data(uint16(first)+stream, 3, 51, []byte("x")))
+				}
+				a.write(chunks...)
 			}
 		},
 		"all channels": func(a *rawSCTP) {
@@ -164,9 +168,13 @@ func TestHostileSCTP(t *testing.T) {
 			}
 		},
 		"gaps": func(a *rawSCTP) {
-			for range 20000 {
-				a.tsn += 2
-				a.write(a.data(1, 7, 51, []byte("x")))
+			for range 400 {
+				var chunks [][]byte
+				for range 50 {
+					a.tsn += 2
+					chunks = append(chunks, a.data(1, 7, 51, []byte("x")))
+				}
+				a.write(chunks...)
 			}
 		},
 		"skipping ahead": func(a *rawSCTP) {

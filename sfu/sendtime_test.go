@@ -8,8 +8,6 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
-
-	"github.com/sluice-live/sluice"
 )
 
 func TestSendTime(t *testing.T) {
@@ -28,10 +26,7 @@ func TestPacketsCarryTheTimeForAnEstimateOfTheReceiver(t *testing.T) {
 	t.Parallel()
 	s := newTestSFU(t, Config{})
 	publish(t, s)
-	eventually(t, "live stream", func() bool {
-		st, _ := s.Stream("demo")
-		return st.State == sluice.StreamLive
-	})
+	live(t, s, 1)
 	engine := &webrtc.MediaEngine{}
 	vp8 := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90000, RTCPFeedback: []webrtc.RTCPFeedback{{Type: "goog-remb"}, {Type: "nack"}}}
 	rtx := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeRTX, ClockRate: 90000, SDPFmtpLine: "apt=96"}

@@ -103,10 +103,7 @@ func TestSimulcastBySSRCGroup(t *testing.T) {
 	if n := strings.Count(cam.answer, "m=video"); n != 1 || strings.Contains(cam.answer, "-layer") {
 		t.Errorf("the answer has %d video sections:\n%s", n, cam.answer)
 	}
-	eventually(t, "three layers", func() bool {
-		st, _ := s.Stream("demo")
-		return st.State == sluice.StreamLive && len(st.Layers) == 3 && !slices.ContainsFunc(st.Layers, func(l sluice.Layer) bool { return l.Width != 320 })
-	})
+	live(t, s, 3)
 	st, _ := s.Stream("demo")
 	var rids []string
 	for _, l := range st.Layers {
@@ -166,10 +163,7 @@ func TestRetransmissionsOfSSRCGroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	publishGroupFrom(t, s, newPeer(t, webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry)))
-	eventually(t, "three layers", func() bool {
-		st, _ := s.Stream("demo")
-		return st.State == sluice.StreamLive && len(st.Layers) == 3
-	})
+	live(t, s, 3)
 	c := watch(t, s)
 	for _, rid := range []string{"0", "2", "1"} {
 		if err := c.viewer.SelectLayer(sluice.LayerChoice{RID: rid}); err != nil {
@@ -190,10 +184,7 @@ func TestViewersAreMeasuredWhenLayersCome(t *testing.T) {
 	t.Parallel()
 	s := newTestSFU(t, Config{Takeover: true})
 	publish(t, s)
-	eventually(t, "live stream", func() bool {
-		st, _ := s.Stream("demo")
-		return st.State == sluice.StreamLive
-	})
+	live(t, s, 1)
 	c := watch(t, s)
 	c.more(t, 60)
 	if v := s.Viewers("demo"); v[0].EstimateBy != "" {

@@ -73,10 +73,7 @@ func TestTapHoldsNobodyUp(t *testing.T) {
 		t.Errorf("a tap of nothing: %v", err)
 	}
 	cam := publish(t, s)
-	eventually(t, "live stream", func() bool {
-		st, _ := s.Stream("demo")
-		return st.State == sluice.StreamLive
-	})
+	live(t, s, 1)
 	tap, err := s.Tap("demo")
 	if err != nil {
 		t.Fatal(err)

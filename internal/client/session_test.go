@@ -74,6 +74,7 @@ func watch(t *testing.T, cfg ViewerConfig) *Viewer {
 }
 
 func TestPublishAndWatch(t *testing.T) {
+	t.Parallel()
 	for _, codec := range []clips.Codec{clips.H264, clips.VP8} {
 		t.Run(string(codec), func(t *testing.T) {
 			r := newRelay(t, mime(codec))
@@ -112,6 +113,7 @@ func TestPublishAndWatch(t *testing.T) {
 }
 
 func TestSimulcastHeaders(t *testing.T) {
+	t.Parallel()
 	for _, codec := range []clips.Codec{clips.H264, clips.VP8} {
 		t.Run(string(codec), func(t *testing.T) {
 			r := newRelay(t, mime(codec))
@@ -141,6 +143,7 @@ func TestSimulcastHeaders(t *testing.T) {
 }
 
 func TestResendOnRTX(t *testing.T) {
+	t.Parallel()
 	r := newRelay(t, mime(clips.VP8))
 	p := publish(t, PublisherConfig{URL: r.whip(), Clip: synthetic(t, clips.VP8, true)})
 	eventually(t, "layers", func() bool { return len(r.packets("f")) > 60 })
@@ -193,6 +196,7 @@ func TestKeyframesOnRequest(t *testing.T) {
 // TestViewerRepairs loses packets on the way to the viewer, which asks for them
 // and puts them back.
 func TestViewerRepairs(t *testing.T) {
+	t.Parallel()
 	for _, codec := range []clips.Codec{clips.H264, clips.VP8} {
 		t.Run(string(codec), func(t *testing.T) {
 			r := newRelay(t, mime(codec), &lossy{})
@@ -273,6 +277,7 @@ func TestServerCloses(t *testing.T) {
 }
 
 func TestKeep(t *testing.T) {
+	t.Parallel()
 	r := newRelay(t, mime(clips.VP8))
 	r.refuse = http.StatusConflict
 	ctx, cancel := context.WithCancel(t.Context())

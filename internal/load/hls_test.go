@@ -45,6 +45,7 @@ func publishRecorded(t *testing.T, url string) {
 }
 
 func TestRunHLS(t *testing.T) {
+	t.Parallel()
 	url := serve(t)
 	publishRecorded(t, url)
 	cfg := load.HLSConfig{
@@ -71,6 +72,7 @@ func TestRunHLS(t *testing.T) {
 }
 
 func TestFloodHLS(t *testing.T) {
+	t.Parallel()
 	url := serve(t)
 	publishRecorded(t, url)
 	report, err := load.RunHLS(t.Context(), load.HLSConfig{
@@ -82,6 +84,7 @@ func TestFloodHLS(t *testing.T) {
 }
 
 func TestRunHLSWithoutStream(t *testing.T) {
+	t.Parallel()
 	url := serve(t)
 	report, err := load.RunHLS(t.Context(), load.HLSConfig{URL: url + "/hls/demo/index.m3u8", Viewers: 2, Duration: time.Second}, nil)
 	if err != nil || report.Failed != 2 || report.Errors["a playlist has status 409"] != 2 {

@@ -45,6 +45,7 @@ func serve(t *testing.T) string {
 }
 
 func TestRun(t *testing.T) {
+	t.Parallel()
 	url := serve(t)
 	tests := []struct {
 		name   string
@@ -107,6 +108,7 @@ func check(t *testing.T, r *load.Report) {
 }
 
 func TestSearch(t *testing.T) {
+	t.Parallel()
 	cfg := load.Config{
 		Target: load.Target{URL: serve(t), Stream: "demo"}, Publishers: 1, Viewers: 4, Probes: 1, Codec: load.H264, Bitrate: 1_000_000,
 		Search: load.Search{Step: 2, Hold: time.Second, MaxLatency: time.Minute, MaxLoss: 100},
@@ -128,6 +130,7 @@ func TestSearch(t *testing.T) {
 }
 
 func TestNobodyPublishes(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	report, err := load.Run(ctx, load.Config{

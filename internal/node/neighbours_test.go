@@ -75,6 +75,7 @@ func TestNeighboursAreAskedOnceForMany(t *testing.T) {
 
 // What is wrong with an answer is no reason to leave out the others'.
 func TestBadAnswersOfNeighbours(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]http.HandlerFunc{
 		"nothing in time": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"a refusal":       func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },

@@ -48,6 +48,7 @@ func TestPasses(t *testing.T) {
 }
 
 func TestAvoid(t *testing.T) {
+	t.Parallel()
 	p := newPlacer("a", "eu", nil)
 	from, near, far := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("::ffff:192.0.2.200"), netip.MustParseAddr("198.51.100.1")
 	p.avoid(from, "b")

@@ -168,6 +168,7 @@ func publishAt(t *testing.T, n *node.Node, stream string) {
 
 // TestStreamsOfAllNodes asks three nodes, of which one does not answer.
 func TestStreamsOfAllNodes(t *testing.T) {
+	t.Parallel()
 	redis := redisServer(t)
 	deaf(t, redis, "c")
 	a, b := joinNode(t, redis, "a"), joinNode(t, redis, "b")
