@@ -28,6 +28,7 @@ const patience = 20 * time.Second
 // log is a Bus in this process: what signaling's journal does over Redis.
 type log struct {
 	mu       sync.Mutex
+	hung     sync.Mutex // held while nothing can be published
 	broken   bool
 	records  map[string][]entry
 	words    map[string]map[*node]string
@@ -56,7 +57,15 @@ func (l *log) breakDown(broken bool) {
 	l.broken = broken
 }
 
+// hang has publishing wait until goOn is called.
+func (l *log) hang() (goOn func()) {
+	l.hung.Lock()
+	return sync.OnceFunc(l.hung.Unlock)
+}
+
 func (l *log) put(room string, data []byte) error {
+	l.hung.Lock()
+	defer l.hung.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.broken {
