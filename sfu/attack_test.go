@@ -133,7 +133,7 @@ func TestHandshakesThatAreNone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newTestSFU(t, Config{Wait: true, HandshakeTimeout: time.Second})
+			s, told := newToldSFU(t, Config{Wait: true, HandshakeTimeout: time.Second})
 			p := newRawPeer(t, s)
 			v := p.watch(s)
 			p.ice()
@@ -146,6 +146,11 @@ func TestHandshakesThatAreNone(t *testing.T) {
 			if n := s.Counters().SessionsPending; n != 0 {
 				t.Errorf("%d sessions are pending", n)
 			}
+			reason := "no connection within the handshake timeout"
+			if name == "no cipher" || name == "fatal alert" {
+				reason = "connection failed" // at once
+			}
+			told.want(t, 1, reason)
 		})
 	}
 }

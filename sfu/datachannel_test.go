@@ -275,6 +275,9 @@ func TestPeerBreaksTheMessageSize(t *testing.T) {
 		t.Fatal(err)
 	}
 	other.hears(t, "re: hello")
+	if waits := dc.BufferedAmount(); waits < 2*sctpWindow {
+		t.Errorf("only %d bytes wait: the others were taken", waits)
+	}
 	if k.pc.ConnectionState() != webrtc.PeerConnectionStateConnected {
 		t.Errorf("the session is %s", k.pc.ConnectionState())
 	}

@@ -1,6 +1,8 @@
 package sfu
 
 import (
+	"bytes"
+	"log/slog"
 	"net"
 	"strconv"
 	"strings"
@@ -9,6 +11,8 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/sluice-live/sluice/internal/appdata"
 )
 
 // talkTo opens a chat channel from a peer and has it echoed.
@@ -37,6 +41,43 @@ func talkTo(t *testing.T, s *SFU, pc *webrtc.PeerConnection, edit func(answer st
 		k.hears(t, "re: "+frame)
 	}
 	return k
+}
+
+// TestDataPathIsBounded has a peer send while nothing is read: what waits is bounded,
+// and the newest is lost.
+func TestDataPathIsBounded(t *testing.T) {
+	secrets := appdata.Secrets{Master: []byte("master"), ClientRandom: make([]byte, 32), ServerRandom: make([]byte, 32)}
+	d := newDataPath(slog.New(slog.DiscardHandler), nil)
+	d.first = func() {}
+	peer := appdata.NewConn(func(b []byte) { d.take(bytes.Clone(b), nil, func() net.Addr { return nil }) }, nil, 1)
+	if err := d.Arm(secrets); err != nil {
+		t.Fatal(err)
+	}
+	secrets.Client = true
+	if err := peer.Arm(secrets); err != nil {
+		t.Fatal(err)
+	}
+	record := make([]byte, dataMTU)
+	const most = 128 << 10 // bytes
+	for range 4 * most / dataMTU {
+		if _, err := peer.Write(record); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	waiting := 0
+	for {
+		n, err := d.Read(record)
+		if err != nil {
+			break
+		}
+		waiting += n
+	}
+	if waiting > most || waiting < most/2 {
+		t.Errorf("%d bytes wait to be read, want up to %d", waiting, most)
+	}
 }
 
 // TestDataChannelEnds closes the session: the peer is told.

@@ -23,8 +23,9 @@ type reception struct {
 // 17 packets.
 const maxNACKPairs = 64
 
-// rtcpReader is a stream of RTCP: *webrtc.RTPSender or *webrtc.RTPReceiver.
-type rtcpReader interface {
+// incoming is a stream of packets: the RTP of a *webrtc.TrackRemote, the RTCP of a
+// *webrtc.RTPSender, *webrtc.RTPReceiver or simulcastReports.
+type incoming interface {
 	Read(b []byte) (int, interceptor.Attributes, error)
 }
 
@@ -37,7 +38,7 @@ const (
 
 // readFeedback hands the RTCP of one of a viewer's tracks over until the session
 // ends.
-func (v *Viewer) readFeedback(sender rtcpReader, take func(rtcp.Packet)) {
+func (v *Viewer) readFeedback(sender incoming, take func(rtcp.Packet)) {
 	buf := make([]byte, maxPacket)
 	limit := rate.NewLimiter(feedbackRate, feedbackBurst)
 	for {

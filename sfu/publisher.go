@@ -103,7 +103,7 @@ func (p *Publisher) track(track *webrtc.TrackRemote, receiver *webrtc.RTPReceive
 		err := r.run(track)
 		p.log.Debug("track ended", "layer", l.rid, "err", err)
 	})
-	p.readers.Go(func() { readReports(receiver, track.RID(), l, p.sfu.now) })
+	p.readers.Go(func() { readReports(reportsOf(receiver, track.RID()), l, p.sfu.now) })
 }
 
 // addLayer makes the layer of a track; nil when it is not wanted. mu is held.

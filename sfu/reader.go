@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
@@ -51,7 +52,7 @@ type reader struct {
 }
 
 // run reads until the track fails, which is how a session ends it.
-func (r *reader) run(track *webrtc.TrackRemote) error {
+func (r *reader) run(track incoming) error {
 	for {
 		n, attributes, err := track.Read(r.space())
 		if errors.Is(err, io.ErrShortBuffer) || errors.Is(err, webrtc.ErrCodecNotFound) { // too long, or of no payload type that was negotiated
@@ -230,17 +231,30 @@ func parseRTP(h *rtp.Header, raw []byte) (payload []byte, ok bool) {
 	return payload, true
 }
 
+// simulcastReports is the RTCP about one layer of a simulcast.
+type simulcastReports struct {
+	receiver *webrtc.RTPReceiver
+	rid      string
+}
+
+// Read implements incoming.
+func (s simulcastReports) Read(b []byte) (int, interceptor.Attributes, error) {
+	return s.receiver.ReadSimulcast(b, s.rid)
+}
+
+// reportsOf is the RTCP about a track.
+func reportsOf(receiver *webrtc.RTPReceiver, rid string) incoming {
+	if rid != "" {
+		return simulcastReports{receiver, rid}
+	}
+	return receiver
+}
+
 // readReports takes the sender reports of a track until it ends.
-func readReports(receiver *webrtc.RTPReceiver, rid string, l *layer, now func() int64) {
+func readReports(reports incoming, l *layer, now func() int64) {
 	buf := make([]byte, maxPacket)
 	for {
-		var n int
-		var err error
-		if rid != "" {
-			n, _, err = receiver.ReadSimulcast(buf, rid)
-		} else {
-			n, _, err = receiver.Read(buf)
-		}
+		n, _, err := reports.Read(buf)
 		if err != nil {
 			return
 		}

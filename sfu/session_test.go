@@ -2,10 +2,13 @@ package sfu
 
 import (
 	"context"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,8 +22,47 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func newTestSFU(t *testing.T, cfg Config) *SFU {
 	t.Helper()
+	s, _ := newToldSFU(t, cfg)
+	return s
+}
+
+// ends is a log that keeps why sessions have ended.
+type ends struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (e *ends) Enabled(context.Context, slog.Level) bool { return true }
+func (e *ends) WithAttrs([]slog.Attr) slog.Handler       { return e }
+func (e *ends) WithGroup(string) slog.Handler            { return e }
+func (e *ends) Handle(_ context.Context, r slog.Record) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "reason" && r.Message == "session ended" {
+			e.all = append(e.all, a.Value.String())
+		}
+		return true
+	})
+	return nil
+}
+
+// want fails the test unless so many sessions have ended, all for the same reason.
+func (e *ends) want(t *testing.T, n int, reason string) {
+	t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if want := slices.Repeat([]string{reason}, n); !slices.Equal(e.all, want) {
+		t.Errorf("sessions have ended by %q, want %d by %q", e.all, n, reason)
+	}
+}
+
+// newToldSFU is an SFU that tells why sessions end.
+func newToldSFU(t *testing.T, cfg Config) (*SFU, *ends) {
+	t.Helper()
+	told := &ends{}
 	cfg.MediaAddr, cfg.Loopback = "127.0.0.1:0", true
-	s, err := New(cfg, Deps{})
+	s, err := New(cfg, Deps{Log: slog.New(told)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +71,7 @@ func newTestSFU(t *testing.T, cfg Config) *SFU {
 			t.Error(err)
 		}
 	})
-	return s
+	return s, told
 }
 
 // clientOffers are recorded offers of real clients.
@@ -170,7 +212,7 @@ func TestOfflineStream(t *testing.T) {
 
 func TestHalfOpenSessionsAreFreed(t *testing.T) {
 	t.Parallel()
-	s := newTestSFU(t, Config{Wait: true, HandshakeTimeout: 3 * time.Second, MaxPending: 20, MaxPendingPerIP: 15})
+	s, told := newToldSFU(t, Config{Wait: true, HandshakeTimeout: 3 * time.Second, MaxPending: 20, MaxPendingPerIP: 15})
 	o := offerOf(t, "chromium-156-whep-offer.sdp")
 	codes := map[sluice.Code]int{}
 	var sessions []*Viewer
@@ -197,6 +239,7 @@ func TestHalfOpenSessionsAreFreed(t *testing.T) {
 	if c := s.Counters(); c.SessionsPending != 0 || c.ViewersNow != 0 || c.StreamsNow != 0 {
 		t.Errorf("left behind: %+v", c)
 	}
+	told.want(t, len(sessions), "no connection within the handshake timeout")
 }
 
 func TestOwnDeadSessionIsReplaced(t *testing.T) {

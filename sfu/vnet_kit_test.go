@@ -245,7 +245,8 @@ func (v *virtual) peer(ip string) *webrtc.PeerConnection {
 	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	se.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	engine, registry := &webrtc.MediaEngine{}, &interceptor.Registry{}
-	err := errors.Join(engine.RegisterDefaultCodecs(), webrtc.ConfigureNack(engine, registry), webrtc.ConfigureRTCPReports(registry))
+	err := errors.Join(engine.RegisterDefaultCodecs(), engine.RegisterCodec(redOfOpus(), webrtc.RTPCodecTypeAudio),
+		webrtc.ConfigureNack(engine, registry), webrtc.ConfigureRTCPReports(registry))
 	if err != nil {
 		v.t.Fatal(err)
 	}

@@ -62,6 +62,18 @@ func TestREMB(t *testing.T) {
 			if s := e.State(); s.Bitrate != c.want {
 				t.Errorf("%+v, want %d", s, c.want)
 			}
+			if math.IsNaN(c.bps) {
+				return
+			}
+			e.Report(Reception{}, int64(time.Second)+1)
+			if s := e.State(); s.Source != "remb" || s.Bitrate != c.want {
+				t.Errorf("after a report without loss: %+v, want the same", s)
+			}
+			e.REMB(math.NaN(), int64(time.Second)+2)
+			e.Report(Reception{}, int64(time.Second)+3)
+			if s := e.State(); s.Source != "remb" || s.Bitrate != c.want {
+				t.Errorf("after what is no number: %+v, want the same", s)
+			}
 		})
 	}
 }
@@ -99,6 +111,7 @@ func TestReportsAlone(t *testing.T) {
 		for range n {
 			now += int64(time.Second)
 			e.Report(Reception{Loss: loss, RTT: int64(rtt)}, now)
+			sane(t, e, Config{})
 		}
 		return e.State()
 	}
@@ -123,7 +136,6 @@ func TestReportsAlone(t *testing.T) {
 	report(3, math.NaN(), -1)
 	report(3, math.Inf(1), math.MaxInt64)
 	report(3, -1, math.MinInt64)
-	sane(t, e, Config{})
 }
 
 // TestReportsKnowWhatWasSent: loss says at once what the path carries, and half a
