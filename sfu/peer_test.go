@@ -201,7 +201,14 @@ type screen struct {
 
 func watch(t *testing.T, s *SFU, options ...func(*webrtc.API)) *screen {
 	t.Helper()
-	c := &screen{pc: newPeer(t, options...)}
+	pc := newPeer(t, options...)
+	return show(t, s, pc, func() sluice.Offer { return offerWith(offerFrom(t, pc, nil)) })
+}
+
+// show watches by a peer connection and its offer.
+func show(t *testing.T, s *SFU, pc *webrtc.PeerConnection, offer func() sluice.Offer) *screen {
+	t.Helper()
+	c := &screen{pc: pc}
 	if _, err := c.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +223,7 @@ func watch(t *testing.T, s *SFU, options ...func(*webrtc.API)) *screen {
 			c.mu.Unlock()
 		}
 	})
-	v, err := s.Watch(t.Context(), offerWith(offerFrom(t, c.pc, nil)))
+	v, err := s.Watch(t.Context(), offer())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -305,6 +306,12 @@ func TestSoundAndPictureStayTogether(t *testing.T) {
 				live, _ := s.Stream("demo")
 				return live.State == sluice.StreamLive && len(live.Layers) == 3 && live.Audio != nil
 			})
+			demo := s.stream("demo", false)
+			eventually(t, "reports of all", func() bool { // without them, layers go on as they arrive
+				all := demo.sources.Load()
+				return all.audio.clock.exact() && !slices.ContainsFunc(all.video, func(l *layer) bool { return !l.clock.exact() })
+			})
+			s.unuse(demo)
 			w := &witness{}
 			v := w.attend(t, s)
 			look := func() (int, float64) {

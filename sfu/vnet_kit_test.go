@@ -330,26 +330,6 @@ func offerFromAt(t *testing.T, pc *webrtc.PeerConnection, ip string) sluice.Offe
 // theatre watches from the virtual network.
 func (v *virtual) theatre(s *SFU, ip string) *screen {
 	v.t.Helper()
-	c := &screen{pc: v.peer(ip)}
-	if _, err := c.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
-		v.t.Fatal(err)
-	}
-	c.pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
-		for {
-			p, _, err := track.ReadRTP()
-			if err != nil {
-				return
-			}
-			c.mu.Lock()
-			c.got = append(c.got, p.Header)
-			c.mu.Unlock()
-		}
-	})
-	viewer, err := s.Watch(v.t.Context(), offerFromAt(v.t, c.pc, ip))
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	setAnswer(v.t, c.pc, viewer.Answer())
-	c.viewer = viewer
-	return c
+	pc := v.peer(ip)
+	return show(v.t, s, pc, func() sluice.Offer { return offerFromAt(v.t, pc, ip) })
 }
