@@ -352,7 +352,6 @@ func (o *outlet) send(sh *shard, p *ring.Packet) {
 	o.line.Sent(out, &p.Descriptor, p.Frame.Number)
 	o.count(sh, o.current.kind(), len(payload))
 	o.padded += uint64(padding)
-	sh.padding += uint64(padding)
 	o.occupy(sh.now, len(payload))
 	o.reported.packets++
 	o.reported.octets += uint32(len(payload) - padding)
