@@ -6,9 +6,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -115,7 +117,9 @@ window.seen = {gap: 0, pictures: 0, last: 0, start(video) {
 }, async read() {
   const out = {gap: Math.max(this.gap, this.last ? performance.now() - this.last : 0), pictures: this.pictures};
   this.gap = 0;
+  const played = {};
   for (const s of (await this.pc.getStats()).values()) {
+    if (s.type === 'inbound-rtp') played[s.kind] = s.estimatedPlayoutTimestamp;
     if (s.type === 'inbound-rtp' && s.kind === 'video') Object.assign(out, {
       decoded: s.framesDecoded, delay: 1000 * s.jitterBufferDelay / s.jitterBufferEmittedCount, dropped: s.framesDropped, freezes: s.freezeCount, frozen: s.totalFreezesDuration,
       height: s.frameHeight, lost: s.packetsLost, packets: s.packetsReceived, bytes: s.bytesReceived, nacks: s.nackCount, plis: s.pliCount,
@@ -125,6 +129,7 @@ window.seen = {gap: 0, pictures: 0, last: 0, start(video) {
       audioLost: s.packetsLost, concealed: s.concealedSamples, sound: s.totalSamplesReceived,
     });
   }
+  if (played.audio && played.video) out.ahead = played.audio - played.video;
   return out;
 }};
 `
@@ -150,6 +155,7 @@ type sight struct {
 	Concealed     float64 // samples of sound that were made up
 	Sound         float64 // samples of sound
 	Delay         float64 // of the jitter buffer, mean, ms
+	Ahead         float64 // what is heard of what is seen, ms
 }
 
 // moment is a sample of both ends.
@@ -285,6 +291,19 @@ func (r *recording) worst(from, to time.Duration) (gap time.Duration, changes in
 		layer = m.Viewer.Layer
 	}
 	return gap, changes
+}
+
+// apart returns how far sound and picture were from each other, median and most.
+func (r *recording) apart(from, to time.Duration) (median, most time.Duration) {
+	var all []time.Duration
+	for _, m := range r.between(from, to) {
+		all = append(all, time.Duration(math.Abs(m.Sight.Ahead)*float64(time.Millisecond)).Round(time.Millisecond))
+	}
+	if len(all) == 0 {
+		return 0, 0
+	}
+	slices.Sort(all)
+	return all[len(all)/2], all[len(all)-1]
 }
 
 func heightOf(rid string) int {

@@ -1,4 +1,4 @@
-// How long a receiver waits for packets that are sent again.
+// How long receivers wait for packets that are sent again.
 
 const ROUND_TRIPS = 2.5; // a request or its answer may be lost too
 const MARGIN_MS = 50; // until a loss is seen, and for the frame's last packet
@@ -9,17 +9,18 @@ const CALM_MS = 15000; // without losses until the wait ends
 
 /**
  * Plays at once while nothing is lost, and a few round trips later while packets
- * must be asked for again, so that repairs come in time. One for each receiver.
+ * must be asked for again, so that repairs come in time. Sound waits for as long as
+ * the picture: left to themselves, browsers take many seconds to bring them together.
  */
 export class RepairWait {
-  #receiver;
+  #receivers;
   #asked = 0;
   #recent = 0;
   #lossAt = -Infinity;
   #target = 0;
 
-  constructor(receiver) {
-    this.#receiver = receiver;
+  constructor(...receivers) {
+    this.#receivers = receivers;
     this.#set(0);
   }
 
@@ -43,8 +44,9 @@ export class RepairWait {
 
   #set(ms) {
     this.#target = Math.round(ms);
-    const r = this.#receiver;
-    if ('jitterBufferTarget' in r) r.jitterBufferTarget = this.#target;
-    else if ('playoutDelayHint' in r) r.playoutDelayHint = this.#target / 1000;
+    for (const r of this.#receivers) {
+      if ('jitterBufferTarget' in r) r.jitterBufferTarget = this.#target;
+      else if ('playoutDelayHint' in r) r.playoutDelayHint = this.#target / 1000;
+    }
   }
 }

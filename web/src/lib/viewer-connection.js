@@ -42,8 +42,7 @@ export class ViewerConnection {
     const transceivers = ['audio', 'video'].map((kind) => this.pc.addTransceiver(kind, {direction: 'recvonly'}));
     const [audio, video] = transceivers.map((t) => t.receiver);
     takeDependencies(transceivers[1]);
-    if ('jitterBufferTarget' in audio) audio.jitterBufferTarget = 0;
-    this.#repair = new RepairWait(video);
+    this.#repair = new RepairWait(audio, video);
     if (chat) this.#callbacks.onChat(this.pc.createDataChannel('chat', {protocol: chat}));
     const offer = await this.pc.createOffer();
     const sdp = roundTrips(stereoOpus(offer.sdp));
