@@ -241,17 +241,14 @@ func chatReconnects(t *testing.T, cut, other *chatting) {
 	}
 }
 
-// TestBrowserChatInPublishPage shows the streamer's side, as a guest sees it on an
-// open node.
-func TestBrowserChatInPublishPage(t *testing.T) {
-	t.Parallel()
-	n := startNode(t)
-	camera := &chatting{newBrowser(t)}
-	publishFrom(camera.tab, n.URL+"/publish/demo")
-	camera.until("the chat is in the session", chatPanel+".dataset.transport === 'channel' && "+chatPanel+".dataset.connected === 'true'")
-	guest := &chatting{newBrowser(t)}
-	guest.open(n.URL + "/embed/demo?chat=1")
-	guest.until("the chat is in the session", chatPanel+".dataset.transport === 'channel' && "+chatPanel+".dataset.connected === 'true'")
+// streamerAndGuest shows the streamer's side of the chat, in the page that publishes
+// demo, as a guest sees it on an open node.
+func streamerAndGuest(t *testing.T, camera, guest *chatting, embed string) {
+	t.Helper()
+	const inSession = chatPanel + ".dataset.transport === 'channel' && " + chatPanel + ".dataset.connected === 'true'"
+	camera.until("the chat is in the session", inSession)
+	guest.open(embed + "?chat=1")
+	guest.until("the chat is in the session", inSession)
 	guest.says("hello from a guest")
 	camera.sees("the guest's message", "hello from a guest")
 	camera.says("hello")
@@ -259,7 +256,7 @@ func TestBrowserChatInPublishPage(t *testing.T) {
 	camera.exec("document.querySelector('.chat-row [aria-label=\"Delete message\"]').click()")
 	guest.sees("the guest's message is deleted", "hello")
 	accessible(guest.tab)
-	guest.open(n.URL + "/embed/demo")
+	guest.open(embed)
 	if eval[bool](guest.tab, "Boolean("+chatPanel+")") {
 		t.Error("an embed has a chat that nobody asked for")
 	}

@@ -92,6 +92,9 @@ func TestBrowserPublishAndWatch(t *testing.T) {
 		viewer.do(chromedp.KeyEvent("\x1b"))
 		viewer.until("escape closes the help", "!"+inside+".querySelector('dialog').open")
 	})
+	t.Run("chat", func(t *testing.T) {
+		streamerAndGuest(t, &chatting{camera.in(t)}, &chatting{openTab(t, viewer.ctx)}, n.URL+"/embed/demo")
+	})
 	t.Run("accessibility", func(t *testing.T) {
 		accessible(camera)
 		accessible(viewer)
