@@ -173,17 +173,8 @@ func embedPlays(t *testing.T, n *running, viewer *tab) {
 // viewersOf asks the control API how many watch.
 func viewersOf(t *testing.T, n *running, stream string) int {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.URL+"/api/v1/streams/"+stream, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := clientHTTP(t).Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
 	var snapshot sluice.Stream
-	if err := json.NewDecoder(res.Body).Decode(&snapshot); err != nil {
+	if err := json.Unmarshal([]byte(n.text(t, "/api/v1/streams/"+stream)), &snapshot); err != nil {
 		t.Fatal(err)
 	}
 	return snapshot.Viewers

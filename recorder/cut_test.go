@@ -46,7 +46,11 @@ func TestCutsOfALateTranscoder(t *testing.T) {
 	}
 	r, stop := newRecorder(t, cfg, media, memoryStore(), nil)
 	r.encoder.Store(&encoder) // before the other is found
+	media.waitsFor(r, 2*time.Second)
 	eventually(t, "three segments", func() bool { return len(durable(t, r, pictureID+"q")) >= 3 && len(durable(t, r, aacID)) >= 3 })
+	media.waitsFor(r, 300*time.Millisecond) // what is left to be drained does not depend on how busy the machine is
+	was := media.Now()
+	eventually(t, "that the transcoders have caught up", func() bool { return media.Now().Sub(was) > 200*time.Millisecond })
 	stop()
 	lead := durable(t, r, pictureID)
 	last := func(id string) time.Time {
@@ -67,6 +71,39 @@ func TestCutsOfALateTranscoder(t *testing.T) {
 				t.Errorf("segment %d has a gap", s.Sequence)
 			}
 		}
+	}
+}
+
+// waitsFor lets no time pass while what a transcoder of the one show has given is older
+// than that: however busy the machine is, none is later.
+func (s *studio) waitsFor(r *Recorder, most time.Duration) {
+	began := map[*output]time.Time{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.holds = func() bool { // in the goroutine of the show
+		r.mu.Lock()
+		show := r.shows["demo"]
+		r.mu.Unlock()
+		if show == nil || show.record == nil {
+			return false
+		}
+		var given []*output
+		for _, g := range show.coder.running() {
+			given = append(given, g.out)
+		}
+		if show.coder.aac != nil && show.output(soundID, false).running() {
+			given = append(given, show.coder.aacOutput())
+		}
+		return slices.ContainsFunc(given, func(o *output) bool {
+			if began[o].IsZero() {
+				began[o] = show.now()
+			}
+			at := o.newest()
+			if at.Before(began[o]) {
+				at = began[o]
+			}
+			return show.now().Sub(at) > most
+		})
 	}
 }
 

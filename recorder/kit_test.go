@@ -55,6 +55,7 @@ type studio struct {
 	asked   map[uint64]int // keyframes, by track
 	reads   int            // since the last set
 	step    time.Duration  // that each read lets pass
+	holds   func() bool    // while true, none does; nil: never
 }
 
 func newStudio(sources ...*source) *studio {
@@ -105,8 +106,12 @@ func (s *studio) Grown() <-chan struct{} {
 // Read implements Tap. Each call lets some time pass.
 func (s *studio) Read(f func(*sluice.Packet)) []*sluice.Track {
 	s.mu.Lock()
+	holds := s.holds
+	s.mu.Unlock()
+	held := holds != nil && holds()
+	s.mu.Lock()
 	s.reads++
-	if s.state == sluice.StreamLive {
+	if s.state == sluice.StreamLive && !held {
 		s.now += s.step
 	}
 	now, sources := s.now, s.sources

@@ -232,7 +232,7 @@ const usualRefusals = 10
 // to only from between.
 func (o *output) refused() {
 	o.show.recorder.counters.dropped.Add(1)
-	if o.late++; o.late == usualRefusals {
+	if o.late++; o.late == usualRefusals && !o.follows {
 		o.show.log.Warn("the publisher sends B-frames, which WebRTC has no place for: they are left out of the recording", "layer", o.id)
 	}
 }

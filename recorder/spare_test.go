@@ -3,6 +3,7 @@ package recorder
 import (
 	"encoding/binary"
 	"testing"
+	"time"
 
 	"github.com/pion/rtp/codecs"
 
@@ -30,7 +31,9 @@ func TestSpare(t *testing.T) {
 	t.Parallel()
 	c := config()
 	c.FFmpeg = "ffmpeg"
-	r, _ := newRecorder(t, c, newStudio(film8(t, 1), tone(2)), memoryStore(), nil)
+	media := newStudio(film8(t, 1), tone(2))
+	r, _ := newRecorder(t, c, media, memoryStore(), nil)
+	media.waitsFor(r, 2*time.Second)
 	segments := func(rendition string) int { return len(durable(t, r, rendition)) }
 	eventually(t, "two segments are made", func() bool { return segments(pictureID) >= 2 })
 

@@ -96,6 +96,19 @@ func TestPicture(t *testing.T) {
 	}
 }
 
+// TestFirstPictures: each comes out before the next goes in, from the beginning. Of a
+// screen that is sent five times a second, the first would come late else.
+func TestFirstPictures(t *testing.T) {
+	died := 0
+	p := NewPicture(settings(t, &died), "VP8")
+	defer p.Close()
+	n := 0
+	for i, f := range ivf(t, "320x180")[:3] {
+		p.Push(time.Now(), int64(i)*18000, i == 0, f, 320, 180)
+		until(t, "the picture", func() bool { p.Fetch(func(Unit) { n++ }); return n > i })
+	}
+}
+
 // TestPictureOfOddSize: the smallest layer of a browser may be 239 by 135.
 func TestPictureOfOddSize(t *testing.T) {
 	died := 0

@@ -88,9 +88,10 @@ func (p *Picture) begin(now time.Time, tick int64, width, height int) bool {
 	return p.child.feed(header)
 }
 
-// pictureArgs are the arguments of a child.
+// pictureArgs are the arguments of a child. It does not wait for the 20 pictures from which
+// it would tell their rate.
 func pictureArgs(encoder string, width, height int) []string {
-	args := append(common(), "-analyzeduration", "0", "-threads", "1", "-f", "ivf", "-i", "pipe:0",
+	args := append(common(), "-fpsprobesize", "0", "-threads", "1", "-f", "ivf", "-i", "pipe:0",
 		"-an", "-vf", evenSize, "-fps_mode", "passthrough", "-enc_time_base", "-1", "-pix_fmt", "yuv420p", "-c:v", encoder)
 	args = append(args, encoderArgs(encoder)...)
 	if encoder == "libx264" {
