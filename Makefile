@@ -7,6 +7,7 @@ SHELL := bash
 GO ?= go
 VERSITYGW := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+GOTESTSUM := gotest.tools/gotestsum@v1.13.0
 # The version is stamped from git where git trusts the folder.
 VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo true || echo false)
 # Tests build the program too, wherever they run.
@@ -16,6 +17,9 @@ export GOFLAGS ?= -buildvcs=false
 UNIT = ./recorder ./sfu $$($(GO) list ./... | grep -v '/e2e')
 # Most tests wait for the network rather than for a processor.
 WAITING = -parallel 4
+# Tests that fail run once more, alone, unless they are many or it is a data race; the summary names them all the same.
+TESTS = $(GO) run $(GOTESTSUM) --no-color --format pkgname-and-test-fails --hide-summary skipped \
+	--rerun-fails=1 --rerun-fails-max-failures 8 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race
 
 # What the tests need beside Go, by Debian's names.
 PACKAGES := ca-certificates git gcc libc6-dev redis-server ffmpeg chromium iproute2 postgresql
@@ -46,10 +50,10 @@ lint: vet ## vet and staticcheck (staticcheck.conf), by exact version and outsid
 	$(GO) run $(STATICCHECK) ./...
 
 unit: ## unit tests with the race detector; the seeds of the fuzz targets are among them
-	CGO_ENABLED=1 GORACE=atexit_sleep_ms=50 $(GO) test -count=1 -vet=off -race $(WAITING) -timeout 10m $(UNIT)
+	CGO_ENABLED=1 GORACE=atexit_sleep_ms=50 $(TESTS) --packages "$(UNIT)" -- -count=1 -vet=off -race $(WAITING) -timeout 10m
 
 e2e: ## whole nodes, clients and browsers
-	$(GO) test -count=1 -vet=off -p 1 $(WAITING) -timeout 20m ./e2e/...
+	$(TESTS) --packages ./e2e/... -- -count=1 -vet=off -p 1 $(WAITING) -timeout 20m
 
 fuzz: ## every fuzz target for FUZZTIME (30s), one after the other; PKG=./sfu/... for some; what is found goes to testdata/fuzz
 	@$(GO) list -f '{{.Dir}} {{.ImportPath}}' $(or $(PKG),./...) | while read -r dir pkg; do \
