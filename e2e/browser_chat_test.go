@@ -66,7 +66,7 @@ func (c *chatting) says(text string) {
 func (c *chatting) sees(what string, want ...string) {
 	c.t.Helper()
 	var got []string
-	poll(c.t, pageTimeout, 100*time.Millisecond, what, func() bool {
+	poll(c.t, patience, 100*time.Millisecond, what, func() bool {
 		got = eval[[]string](c.tab, chatTexts)
 		return slices.Equal(got, want)
 	})
@@ -116,7 +116,7 @@ func chatTogether(t *testing.T, browsers [3]*tab, here, there string) {
 	bob.says("hi alice")
 	mod.says("welcome")
 	var order []string
-	poll(t, pageTimeout, 100*time.Millisecond, "three messages", func() bool {
+	poll(t, patience, 100*time.Millisecond, "three messages", func() bool {
 		order = eval[[]string](alice.tab, chatTexts)
 		return len(order) == 3
 	})
@@ -187,7 +187,7 @@ func audienceIs(t *testing.T, url string, want int) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }() // the node may have ended it
-	poll(t, pageTimeout, 50*time.Millisecond, fmt.Sprint(want, " viewers"), func() bool { return told.Load() == int64(want) })
+	poll(t, patience, 50*time.Millisecond, fmt.Sprint(want, " viewers"), func() bool { return told.Load() == int64(want) })
 }
 
 // chatAttacks types what attackers do: no script runs, no element appears.

@@ -40,7 +40,7 @@ func publisherIsHandedOver(t *testing.T, nodes *cluster, a, b *member, camera *t
 	began := time.Now()
 	nodes.node(t, b, "drain", "a", "--wait")
 	t.Logf("a was empty after %v", time.Since(began).Round(time.Millisecond))
-	b.until(t, 5*time.Second, "the publisher is here", "page", func(s sluice.Stream) bool { return !s.Relayed && s.State == sluice.StreamLive })
+	b.until(t, patience, "the publisher is here", "page", func(s sluice.Stream) bool { return !s.Relayed && s.State == sluice.StreamLive })
 	goOn(t, viewers, 30, "pictures")
 	if left := eval[string](camera, "studio.left ?? ''"); left != "" {
 		t.Errorf("the page was %q meanwhile", left)

@@ -12,7 +12,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-const pageTimeout = 40 * time.Second // until a page must show what it should, on a busy machine
+const pageTimeout = patience
 
 // tab is a page in a browser. Its methods fail the test.
 type tab struct {

@@ -38,7 +38,7 @@ func publishFrom(b *tab, url string) {
 func grows(b *tab, what, expression string) {
 	b.t.Helper()
 	from := eval[float64](b, expression)
-	poll(b.t, pageTimeout, 100*time.Millisecond, what, func() bool { return eval[float64](b, expression) > from+15 })
+	poll(b.t, patience, 100*time.Millisecond, what, func() bool { return eval[float64](b, expression) > from+15 })
 }
 
 func pickLayer(b *tab, choice string) {
@@ -167,7 +167,7 @@ func embedPlays(t *testing.T, n *running, viewer *tab) {
 	}))
 	t.Cleanup(other.Close)
 	viewer.open(other.URL)
-	poll(t, pageTimeout, 100*time.Millisecond, "the page in the frame watches", func() bool { return viewersOf(t, n, "demo") == 1 })
+	poll(t, patience, 100*time.Millisecond, "the page in the frame watches", func() bool { return viewersOf(t, n, "demo") == 1 })
 }
 
 // viewersOf asks the control API how many watch.

@@ -53,9 +53,10 @@ func chatOfARecording(c *chatting, url string) {
 		c.exec(fmt.Sprintf("const bar = %s; bar.value = %s; bar.dispatchEvent(new Event('input')); bar.dispatchEvent(new Event('change'));", recordedBar, second))
 	}
 	c.until("its length is known", "Number("+recordedBar+".max) > 10")
+	c.exec(recordedPage + ".video.pause()") // so that the moment stays while the words are compared
 	to("bar.max")
 	c.sees("everything", "first words", "later words")
-	to("'4'")
+	to("'7'")
 	c.sees("what was said until then", "first words")
 	if texts := eval[[]string](c.tab, "[...document.querySelectorAll('.chat-row time')].map((e) => e.textContent)"); !slices.ContainsFunc(texts, func(s string) bool { return len(s) == 4 && s[:2] == "0:" }) {
 		c.t.Errorf("the times are %q", texts)

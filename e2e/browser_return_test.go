@@ -86,7 +86,7 @@ func soundStays(t *testing.T, wire *netwire.Wire, url string, free, blocked netw
 	b := farBrowser(t, wire, chromedp.Flag("autoplay-policy", "user-gesture-required"))
 	until := func(what, condition string) { // unlike b.until, without a person
 		t.Helper()
-		poll(t, pageTimeout, 100*time.Millisecond, what, func() bool {
+		poll(t, patience, 100*time.Millisecond, what, func() bool {
 			v, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+condition+")"))
 			if err != nil {
 				t.Fatal(err)

@@ -144,7 +144,7 @@ func (p *teller) tell(t testing.TB, n int) {
 	ref := fmt.Sprint(p.name, n)
 	frame := fmt.Appendf(nil, `{"type":"send","ref":%q,"text":%q}`, ref, ref)
 	var sent time.Time
-	poll(t, 60*time.Second, 20*time.Millisecond, ref+" is confirmed", func() bool {
+	poll(t, patience, 20*time.Millisecond, ref+" is confirmed", func() bool {
 		p.mu.Lock()
 		done := p.confirmed[ref]
 		p.mu.Unlock()
@@ -196,7 +196,7 @@ func TestChatOutlivesRedis(t *testing.T) {
 	}
 	_ = c.redis.cmd.Wait()
 	gone := time.Now()
-	poll(t, 30*time.Second, 50*time.Millisecond, "ten seconds, and both senders are told", func() bool {
+	poll(t, patience, 50*time.Millisecond, "ten seconds, and both senders are told", func() bool {
 		return time.Since(gone) > 10*time.Second && tellers[0].refused.Load() > 0 && tellers[1].refused.Load() > 0
 	})
 	c.redis.cmd = exec.Command(c.redis.cmd.Path, c.redis.cmd.Args[1:]...)
@@ -205,7 +205,7 @@ func TestChatOutlivesRedis(t *testing.T) {
 	}
 	telling.Wait()
 	for _, p := range tellers {
-		poll(t, 10*time.Second, 50*time.Millisecond, "everything is heard", func() bool {
+		poll(t, patience, 50*time.Millisecond, "everything is heard", func() bool {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			return len(p.heard) >= 40

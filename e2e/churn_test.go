@@ -189,7 +189,7 @@ const churnSlack = 5
 // settle waits until nobody is connected and all that ran for them has ended:
 // until no more is left than of a rest before, or nothing changes any more.
 func (c *churning) settle(before vitals) vitals {
-	poll(c.t, time.Minute, 200*time.Millisecond, "everybody has left", func() bool {
+	poll(c.t, patience, 200*time.Millisecond, "everybody has left", func() bool {
 		v := c.vitals(false)
 		return v.viewers+v.publishers+v.pending == 0
 	})

@@ -67,7 +67,7 @@ func redisWith(t testing.TB, ip string, command []string, more ...string) *redis
 	})
 	client := redis.NewClient(&redis.Options{Addr: r.addr})
 	defer client.Close()
-	within(t, 10*time.Second, "redis-server answers", func() bool { return client.Ping(t.Context()).Err() == nil })
+	within(t, patience, "redis-server answers", func() bool { return client.Ping(t.Context()).Err() == nil })
 	return r
 }
 
@@ -124,7 +124,7 @@ func (c *cluster) start(t *testing.T, command []string, id string, more ...strin
 	if url == "" {
 		url = c.redis.url()
 	}
-	s := runSluice(t, command, append([]string{"--redis.url", url, "--node.id", id, "--record.enabled=false", "--log.level=info"}, more...)...)
+	s := runSluice(t, command, append([]string{"--redis.url", url, "--node.id", id, "--record.enabled=false"}, more...)...)
 	metrics := s.find(t, `Metrics +(\S+)`)
 	return &member{
 		serving: s, id: id,
@@ -173,7 +173,7 @@ func (m *member) until(t testing.TB, limit time.Duration, what, name string, ok 
 // live waits until a stream is live with so many layers.
 func (m *member) live(t testing.TB, name string, layers int) {
 	t.Helper()
-	m.until(t, 10*time.Second, "stream is live", name, func(s sluice.Stream) bool {
+	m.until(t, patience, "stream is live", name, func(s sluice.Stream) bool {
 		return s.State == sluice.StreamLive && len(s.Layers) == layers && !slices.ContainsFunc(s.Layers, func(l sluice.Layer) bool { return !l.Active || l.Width == 0 })
 	})
 }
@@ -183,7 +183,7 @@ func publishAgain(t testing.TB, cfg client.PublisherConfig, every time.Duration)
 	t.Helper()
 	cfg.HTTP = clientHTTP(t)
 	var p *client.Publisher
-	poll(t, 20*time.Second, every, "the publisher is taken", func() bool {
+	poll(t, patience, every, "the publisher is taken", func() bool {
 		var err error
 		p, err = client.Publish(t.Context(), cfg)
 		return err == nil

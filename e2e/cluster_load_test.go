@@ -44,7 +44,7 @@ func testHopCost(t *testing.T, built *cluster) {
 		if v.Connected != viewers || report.Received.Delivered < 90 {
 			t.Errorf("%d hops: %+v, %+v", hops, v, report.Received)
 		}
-		within(t, 20*time.Second, "the stream has ended", func() bool {
+		within(t, patience, "the stream has ended", func() bool {
 			s, err := m.stream(t.Context(), "load")
 			return err != nil || s.State != sluice.StreamLive
 		})
@@ -87,7 +87,7 @@ func crowdRun(t *testing.T, built *cluster) (times [3]time.Duration) {
 	probes := watchClip(t, c.url+"/whep/demo", 1)
 	goOn(t, probes, 20, "pictures")
 	for _, m := range []*member{b, c} {
-		m.until(t, 20*time.Second, "all watch", "demo", func(s sluice.Stream) bool { return s.Viewers == 2*crowd+2 })
+		m.until(t, patience, "all watch", "demo", func(s sluice.Stream) bool { return s.Viewers == 2*crowd+2 })
 	}
 	browser.exec(gaps)
 	before := eval[string](browser, session)
@@ -97,7 +97,7 @@ func crowdRun(t *testing.T, built *cluster) (times [3]time.Duration) {
 	times[0] = time.Since(killed)
 	<-p.Connected()
 	first := time.Now()
-	within(t, 10*time.Second, "pictures again", func() bool { return !probes[0].keyAfter(first).IsZero() })
+	within(t, patience, "pictures again", func() bool { return !probes[0].keyAfter(first).IsZero() })
 	times[1] = probes[0].keyAfter(first).Sub(first)
 	seen := eval[float64](browser, decoded)
 	browser.until("the browser shows pictures again", fmt.Sprintf("%s > %f", decoded, seen+30))
@@ -106,7 +106,7 @@ func crowdRun(t *testing.T, built *cluster) (times [3]time.Duration) {
 		t.Errorf("the browser has posted again: %s, then %s", before, after)
 	}
 	for _, m := range []*member{b, c} {
-		m.until(t, 10*time.Second, "all watch still", "demo", func(s sluice.Stream) bool { return s.Viewers == 2*crowd+2 && s.State == sluice.StreamLive })
+		m.until(t, patience, "all watch still", "demo", func(s sluice.Stream) bool { return s.Viewers == 2*crowd+2 && s.State == sluice.StreamLive })
 	}
 	stop()
 	return times
@@ -125,7 +125,7 @@ func watchInCrowds(t *testing.T, members ...*member) (stop func()) {
 			var err error
 			reports[i], err = load.Run(ctx, load.Config{
 				Target:  load.Target{URL: m.url, Stream: "demo"},
-				Viewers: crowd, Probes: 2, Duration: time.Minute, Codec: load.H264, Reading: load.Reading{Readers: 1},
+				Viewers: crowd, Probes: 2, Duration: 5 * patience, Codec: load.H264, Reading: load.Reading{Readers: 1},
 			}, nil)
 			if err != nil {
 				t.Error(err)

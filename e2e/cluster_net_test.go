@@ -92,7 +92,7 @@ func testLossyRelay(t *testing.T, program string) {
 	nodes.wire.Set(netwire.Settings{Delay: 50 * time.Millisecond, Loss: 0.05})
 	began := time.Now()
 	before := viewers[0].Stats().Video
-	poll(t, 40*time.Second, 100*time.Millisecond, "300 pictures", func() bool { return viewers[0].Stats().Video.Frames >= before.Frames+300 })
+	poll(t, patience, 100*time.Millisecond, "300 pictures", func() bool { return viewers[0].Stats().Video.Frames >= before.Frames+300 })
 	out, back := nodes.wire.Counters()
 	for i, v := range viewers {
 		s := v.Stats()
@@ -149,16 +149,16 @@ func testOriginCutOff(t *testing.T, program string) {
 	viewers := watchClip(t, edge.url+"/whep/demo", 2)
 	goOn(t, viewers, 30, "pictures")
 	pictures := nodes.watch(t, beside)
-	within(t, 10*time.Second, "pictures beside the origin", func() bool { return pictures() > 0 })
+	within(t, patience, "pictures beside the origin", func() bool { return pictures() > 0 })
 	nodes.wire.Set(netwire.Settings{Loss: 1})
 	seen, cut := pictures(), time.Now()
-	edge.until(t, 10*time.Second, "the stream is paused", "demo", func(s sluice.Stream) bool { return s.State == sluice.StreamPaused && s.Viewers == 2 })
-	within(t, 15*time.Second, "pictures of five seconds beside the origin, without Redis", func() bool { return pictures() >= seen+150 })
+	edge.until(t, patience, "the stream is paused", "demo", func(s sluice.Stream) bool { return s.State == sluice.StreamPaused && s.Viewers == 2 })
+	within(t, patience, "pictures of five seconds beside the origin, without Redis", func() bool { return pictures() >= seen+150 })
 	t.Logf("150 pictures without Redis within %v", time.Since(cut).Round(time.Millisecond))
 	nodes.wire.Set(netwire.Settings{Delay: time.Millisecond})
 	mended := time.Now()
 	for i, v := range viewers {
-		within(t, 15*time.Second, "pictures again", func() bool { return !v.keyAfter(mended).IsZero() })
+		within(t, patience, "pictures again", func() bool { return !v.keyAfter(mended).IsZero() })
 		t.Logf("viewer %d: pictures %v after the wire was mended", i, v.keyAfter(mended).Sub(mended).Round(time.Millisecond))
 	}
 	samePictures(t, viewers)
@@ -188,7 +188,7 @@ func testParentCutOff(t *testing.T, program string) {
 func (m *member) backups(t *testing.T, n int) (all []string) {
 	t.Helper()
 	// Nodes look for each other every few seconds.
-	poll(t, 10*time.Second, 50*time.Millisecond, m.id+" names other nodes", func() bool {
+	poll(t, patience, 50*time.Millisecond, m.id+" names other nodes", func() bool {
 		v, err := client.Watch(t.Context(), client.ViewerConfig{URL: m.url + "/whep/demo", HTTP: clientHTTP(t)})
 		if err != nil {
 			return false

@@ -21,9 +21,13 @@ import (
 	"github.com/sluice-live/sluice/internal/client/clips"
 )
 
-// mostPauseGaps is how many gaps may stand for the moment without a publisher. For a
-// node that did not say how far it was there are at least five.
-const mostPauseGaps = 2
+// mostPauseGaps is how many gaps may stand for a moment without a publisher, and
+// pauseGap how much longer it lasts for each more. For a node that did not say how far
+// it was there are at least five.
+const (
+	mostPauseGaps = 2
+	pauseGap      = 2 * time.Second // a segment
+)
 
 // testRecorderKilled kills, or stops for a while, the node that records a stream, or
 // lets the publisher leave it. The publisher posts to another one, which goes on with
@@ -40,15 +44,16 @@ func testRecorderKilled(t *testing.T, built *cluster) {
 			clip := pattern(t, clips.H264, false)
 			first := publishClip(t, client.PublisherConfig{URL: a.url + "/whip/demo", Clip: clip, KeyframesOnRequest: true})
 			var before shown
-			poll(t, 20*time.Second, 100*time.Millisecond, "three segments", func() bool {
+			poll(t, patience, 100*time.Millisecond, "three segments", func() bool {
 				before = a.shown(t, "/hls/demo/")
 				return len(before.list) >= 3
 			})
-			poll(t, 10*time.Second, 200*time.Millisecond, "another node shows it", func() bool {
+			poll(t, patience, 200*time.Millisecond, "another node shows it", func() bool {
 				s := c.shown(t, "/hls/demo/")
 				return s.rec == before.rec && len(s.list) >= 3
 			})
 			before = a.shown(t, "/hls/demo/")
+			left := time.Now()
 			var err error
 			if signal == 0 {
 				err = first.Close()
@@ -60,13 +65,15 @@ func testRecorderKilled(t *testing.T, built *cluster) {
 			}
 			// Before that, publishers are sent to the node that says nothing.
 			lease := redis.NewClient(&redis.Options{Addr: nodes.redis.addr})
-			poll(t, 10*time.Second, 50*time.Millisecond, "the lease ends", func() bool { return lease.Exists(t.Context(), "sluice:{demo}:lease").Val() == 0 })
+			poll(t, patience, 50*time.Millisecond, "the lease ends", func() bool { return lease.Exists(t.Context(), "sluice:{demo}:lease").Val() == 0 })
 			if err := lease.Close(); err != nil {
 				t.Fatal(err)
 			}
 			p := publishAgain(t, client.PublisherConfig{URL: b.url + "/whip/demo", Clip: clip, KeyframesOnRequest: true}, 100*time.Millisecond)
+			<-p.Connected()
+			most := mostPauseGaps + int(time.Since(left)/pauseGap)
 			var after shown
-			poll(t, 20*time.Second, 100*time.Millisecond, "it goes on", func() bool {
+			poll(t, patience, 100*time.Millisecond, "it goes on", func() bool {
 				after = b.shown(t, "/hls/demo/")
 				return after.rec == before.rec && len(after.list) > 3 && !after.list[len(after.list)-1].gap && !after.list[len(after.list)-2].gap
 			})
@@ -74,7 +81,7 @@ func testRecorderKilled(t *testing.T, built *cluster) {
 				if err := a.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 					t.Fatal(err)
 				}
-				poll(t, 10*time.Second, 100*time.Millisecond, "the late node follows the other", func() bool {
+				poll(t, patience, 100*time.Millisecond, "the late node follows the other", func() bool {
 					s := a.shown(t, "/hls/demo/")
 					return s.rec == before.rec && s.last() >= after.last()
 				})
@@ -83,11 +90,11 @@ func testRecorderKilled(t *testing.T, built *cluster) {
 				t.Fatal(err)
 			}
 			var end shown
-			poll(t, 30*time.Second, 200*time.Millisecond, "the end", func() bool {
+			poll(t, patience, 200*time.Millisecond, "the end", func() bool {
 				end = c.shown(t, "/vod/"+before.rec+"/")
 				return end.over
 			})
-			if gaps := end.gaps(); signal == 0 && gaps > mostPauseGaps {
+			if gaps := end.gaps(); signal == 0 && gaps > most {
 				t.Errorf("%d gaps: a node that lives has not handed everything over", gaps)
 			}
 			end.follows(t, before)
@@ -226,7 +233,8 @@ func (m *member) decodes(t *testing.T, s shown) {
 		if err := os.WriteFile(file, []byte(data), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		out, err := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-v", "warning", "-xerror", "-threads", "1", "-i", file, "-f", "null", "-").CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-v", "warning", "-xerror", "-threads", "1", "-i", file,
+			"-copyts", "-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "null", "-").CombinedOutput()
 		if err != nil || len(out) > 0 {
 			t.Errorf("segment %d: %v\n%s", g.number, err, out)
 		}

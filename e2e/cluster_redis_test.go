@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/internal/client"
 )
 
@@ -29,7 +30,7 @@ func startSentinels(t testing.TB) (master *redisProcess, url string) {
 	const ip = "127.0.0.1"
 	master = startRedis(t)
 	replica := redisWith(t, ip, []string{"redis-server"}, "--save", "", "--replicaof", ip+" "+master.port())
-	within(t, 20*time.Second, "the replica follows", func() bool {
+	within(t, patience, "the replica follows", func() bool {
 		return strings.Contains(replica.client(t).Info(t.Context(), "replication").Val(), "master_link_status:up")
 	})
 	var addrs []string
@@ -43,7 +44,7 @@ func startSentinels(t testing.TB) (master *redisProcess, url string) {
 	}
 	first := redis.NewSentinelClient(&redis.Options{Addr: addrs[0]})
 	t.Cleanup(func() { _ = first.Close() })
-	within(t, 20*time.Second, "the sentinels know each other and the replica", func() bool {
+	within(t, patience, "the sentinels know each other and the replica", func() bool {
 		others, err := first.Sentinels(t.Context(), "main").Result()
 		replicas, err2 := first.Replicas(t.Context(), "main").Result()
 		return err == nil && err2 == nil && len(others) == 2 && len(replicas) == 1 && replicas[0]["master-link-status"] == "ok"
@@ -69,7 +70,7 @@ func startRedisCluster(t testing.TB) (servers []*redisProcess, url string) {
 			t.Fatal(err)
 		}
 	}
-	within(t, 20*time.Second, "the cluster has formed", func() bool {
+	within(t, patience, "the cluster has formed", func() bool {
 		for _, s := range servers {
 			if info := s.client(t).ClusterInfo(t.Context()).Val(); !strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, "cluster_slots_ok:16384") {
 				return false
@@ -83,7 +84,7 @@ func startRedisCluster(t testing.TB) (servers []*redisProcess, url string) {
 // found waits until a node that does not have the stream yet finds it.
 func found(t testing.TB, m *member) {
 	t.Helper()
-	poll(t, 20*time.Second, 50*time.Millisecond, "another node finds the stream", func() bool {
+	poll(t, patience, 50*time.Millisecond, "another node finds the stream", func() bool {
 		v, err := client.Watch(t.Context(), client.ViewerConfig{URL: m.url + "/whep/demo", HTTP: clientHTTP(t)})
 		if err != nil {
 			return false
@@ -120,4 +121,57 @@ func testRedisCluster(t *testing.T, built *cluster) {
 	servers[2].signal(t, syscall.SIGKILL)
 	goOn(t, all, 120, "pictures while a third of Redis is away")
 	clean(t, all)
+}
+
+// testRedisGone freezes, empties and kills Redis: media goes on, and so do joins
+// where the stream is, and links that break.
+func testRedisGone(t *testing.T, built *cluster) {
+	nodes := built.on(t)
+	a, b, c := nodes.join(t, "a"), nodes.join(t, "b"), nodes.join(t, "c")
+	all := watched(t, 2, a, b)[0]
+	for _, fault := range []struct {
+		name     string
+		pictures uint64 // 120 are four seconds: longer than a lease
+		do       func()
+		mend     func()
+	}{
+		{"flushed", 30, func() { nodes.redis.do(t, "FLUSHALL") }, func() {}},
+		{"frozen", 120, func() { nodes.redis.signal(t, syscall.SIGSTOP) }, func() { nodes.redis.signal(t, syscall.SIGCONT) }},
+		{"killed", 120, func() { nodes.redis.signal(t, syscall.SIGKILL) }, nil},
+	} {
+		began := time.Now()
+		fault.do()
+		goOn(t, all, fault.pictures, "pictures while Redis is "+fault.name)
+		joined := watchClip(t, b.url+"/whep/demo", 1)
+		goOn(t, joined, 10, "pictures of a viewer that came while Redis is "+fault.name)
+		for _, v := range all {
+			t.Logf("Redis %s: longest time between pictures %v", fault.name, v.longest(began).Round(time.Millisecond))
+		}
+		if fault.mend == nil {
+			continue
+		}
+		fault.mend()
+		poll(t, patience, 50*time.Millisecond, "another node finds the stream", func() bool {
+			v, err := client.Watch(t.Context(), client.ViewerConfig{URL: c.url + "/whep/demo", HTTP: clientHTTP(t)})
+			if err != nil {
+				return false
+			}
+			return v.Close() == nil
+		})
+	}
+	clean(t, all)
+
+	// The node that it is pulled from stands still until the link breaks: nobody can
+	// say where the stream is, but who had it is known.
+	for _, s := range []struct {
+		signal syscall.Signal
+		state  sluice.StreamState
+	}{{syscall.SIGSTOP, sluice.StreamPaused}, {syscall.SIGCONT, sluice.StreamLive}} {
+		if err := a.cmd.Process.Signal(s.signal); err != nil {
+			t.Fatal(err)
+		}
+		b.until(t, patience, "the stream is "+string(s.state), "demo", func(now sluice.Stream) bool { return now.State == s.state })
+	}
+	goOn(t, all, 30, "pictures without Redis")
+	samePictures(t, all)
 }

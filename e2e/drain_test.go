@@ -84,14 +84,14 @@ func TestDrain(t *testing.T) {
 	publishClip(t, client.PublisherConfig{URL: a.url + "/whip/demo", Clip: pattern(t, clips.H264, false)})
 	a.live(t, "demo", 1)
 	roamers, _ := roam(t, 10, func() []string { return []string{b.url + "/whep/demo"} })
-	flowing(t, 10*time.Second, "all see the stream", roamers)
+	flowing(t, patience, "all see the stream", roamers)
 
 	began := time.Now()
 	if out := nodes.node(t, c, "drain", "b", "--wait"); !strings.Contains(out, "b is empty") {
 		t.Errorf("drain prints %q", out)
 	}
 	t.Logf("b was empty after %v", time.Since(began).Round(time.Millisecond))
-	flowing(t, 5*time.Second, "all see the stream elsewhere", roamers)
+	flowing(t, patience, "all see the stream elsewhere", roamers)
 	total, most, forced, longest := sums(roamers)
 	t.Logf("%d reconnects of 10 viewers, at most %d of one, %d untold; longest time without a picture %v", total, most, forced, longest.Round(time.Millisecond))
 	if total != 10 || most != 1 || forced != 0 {
@@ -106,7 +106,7 @@ func TestDrain(t *testing.T) {
 	// Who comes to it is sent on.
 	more := watchClip(t, b.url+"/whep/demo", 2)
 	for _, v := range more {
-		within(t, 5*time.Second, "frames", func() bool { return v.Stats().Video.Frames > 5 })
+		within(t, patience, "frames", func() bool { return v.Stats().Video.Frames > 5 })
 	}
 	elsewhere, err := client.Publish(t.Context(), client.PublisherConfig{URL: b.url + "/whip/other", Clip: pattern(t, clips.VP8, false), HTTP: clientHTTP(t)})
 	if err != nil {
@@ -118,9 +118,9 @@ func TestDrain(t *testing.T) {
 	}
 
 	nodes.node(t, b, "undrain", "b")
-	within(t, 5*time.Second, "b is ready again", func() bool { return status(t, b.url+"/readyz") == http.StatusOK })
+	within(t, patience, "b is ready again", func() bool { return status(t, b.url+"/readyz") == http.StatusOK })
 	back := watchClip(t, b.url+"/whep/demo", 1)
-	within(t, 5*time.Second, "frames", func() bool { return back[0].Stats().Video.Frames > 5 })
+	within(t, patience, "frames", func() bool { return back[0].Stats().Video.Frames > 5 })
 }
 
 // TestRollingRestart stops and starts each node of three in turn, under viewers and a
@@ -156,7 +156,7 @@ func TestRollingRestart(t *testing.T) {
 	ends := keepPublishing(t, pattern(t, clips.H264, true), endpoints("/whip/demo"))
 	a.live(t, "demo", 3)
 	roamers, _ := roam(t, 45, endpoints("/whep/demo"))
-	flowing(t, 20*time.Second, "all see the stream", roamers)
+	flowing(t, patience, "all see the stream", roamers)
 	before := 0
 	for _, id := range []string{"a", "b", "c"} {
 		mu.Lock()
@@ -171,12 +171,12 @@ func TestRollingRestart(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s ended with %v", id, err)
 			}
-		case <-time.After(40 * time.Second):
-			t.Fatalf("%s has not ended 40 s after SIGTERM", id)
+		case <-time.After(patience):
+			t.Fatalf("%s does not end after SIGTERM", id)
 		}
 		took := time.Since(began)
 		join(id, "--http.addr", strings.TrimPrefix(m.url, "http://"))
-		flowing(t, 15*time.Second, "all see the stream after "+id, roamers)
+		flowing(t, patience, "all see the stream after "+id, roamers)
 		total, most, forced, longest := sums(roamers)
 		t.Logf("%s stopped within %v: %d reconnects, at most %d of one viewer in all, %d untold; longest time without a picture %v; the publisher's session ended %d times",
 			id, took.Round(time.Millisecond), total-before, most, forced, longest.Round(time.Millisecond), ends.Load())

@@ -74,17 +74,17 @@ func TestRepairPacketsForAViewer(t *testing.T) {
 		pages[i] = farBrowser(t, wire)
 		pages[i].open(nodes[i].URL + "/")
 		pages[i].exec(watching)
-		poll(t, pageTimeout, 100*time.Millisecond, "the picture plays", func() bool { return see(i).Decoded > 30 })
+		poll(t, patience, 100*time.Millisecond, "the picture plays", func() bool { return see(i).Decoded > 30 })
 	}
 	wire.Set(netwire.Settings{Delay: oneWay, Loss: 0.03})
 	for _, n := range nodes {
-		poll(t, pageTimeout, 100*time.Millisecond, "loss is reported", func() bool {
+		poll(t, patience, 100*time.Millisecond, "loss is reported", func() bool {
 			v, err := viewerOf(t.Context(), n, "demo")
 			return err == nil && v.Loss > 0
 		})
 	}
 	before, until := [2]sight{see(0), see(1)}, time.Now().Add(6*time.Second)
-	poll(t, pageTimeout, 100*time.Millisecond, "time to measure", func() bool { return time.Now().After(until) })
+	poll(t, patience, 100*time.Millisecond, "time to measure", func() bool { return time.Now().After(until) })
 	var frames [2]int
 	for i, n := range nodes {
 		after := see(i)
@@ -135,6 +135,6 @@ func TestRepairPacketsOfAPublisher(t *testing.T) {
 	b.open(n.URL + "/")
 	b.exec(publishing)
 	n.live(t, "demo", 1)
-	poll(t, 30*time.Second, 500*time.Millisecond, "packets are made again", func() bool { return n.total(t, "sluice_rtp_restored_total") > 20 })
+	poll(t, patience, 500*time.Millisecond, "packets are made again", func() bool { return n.total(t, "sluice_rtp_restored_total") > 20 })
 	t.Logf("%.0f packets made again, %.0f malformed or late", n.total(t, "sluice_rtp_restored_total"), n.total(t, `sluice_rtp_dropped_total`))
 }

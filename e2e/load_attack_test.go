@@ -256,7 +256,7 @@ func TestHalfOpen(t *testing.T) {
 	idle := measure() // before anything
 	flood(20, "warm")
 	c.CloseIdleConnections()
-	settled(t, 20*time.Second, footprint{idle.goroutines + 20, idle.heap + 64<<20})
+	settled(t, patience, footprint{idle.goroutines + 20, idle.heap + 64<<20})
 	before := measure()
 	began := time.Now()
 	accepted := flood(total, "cold")
@@ -265,5 +265,5 @@ func TestHalfOpen(t *testing.T) {
 		t.Errorf("only %d of %d were accepted", accepted, total)
 	}
 	c.CloseIdleConnections()
-	settled(t, 30*time.Second, before)
+	settled(t, patience, before)
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +19,10 @@ import (
 	"github.com/sluice-live/sluice/internal/client"
 	"github.com/sluice-live/sluice/internal/client/clips"
 )
+
+// patience is how long anything may take that must happen: far longer than it does,
+// since machines are slow and stand still for seconds.
+const patience = time.Minute
 
 // within polls until ok, and fails the test after limit.
 func within(t testing.TB, limit time.Duration, what string, ok func() bool) {
@@ -55,10 +60,26 @@ func pattern(t testing.TB, codec clips.Codec, simulcast bool) *clips.Clip {
 	return clip
 }
 
+// later asks again while a node says that it cannot answer now, as encoders and
+// players do.
+func later(t testing.TB, ask func() error) (err error) {
+	t.Helper()
+	poll(t, patience, 200*time.Millisecond, "an answer", func() bool {
+		err = ask()
+		refused, ok := errors.AsType[*client.StatusError](err)
+		return !ok || refused.Status != http.StatusServiceUnavailable
+	})
+	return err
+}
+
 func publishClip(t testing.TB, cfg client.PublisherConfig) *client.Publisher {
 	t.Helper()
 	cfg.HTTP = clientHTTP(t)
-	p, err := client.Publish(t.Context(), cfg)
+	var p *client.Publisher
+	err := later(t, func() (err error) {
+		p, err = client.Publish(t.Context(), cfg)
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,13 +119,14 @@ func watchClip(t testing.TB, url string, n int) []*loadViewer {
 		v := &loadViewer{}
 		viewers[i] = v
 		wg.Go(func() {
-			v.Viewer, errs[i] = client.Watch(t.Context(), client.ViewerConfig{
-				URL: url, NACK: true, HTTP: shared,
-				OnFrame: func(f client.FrameInfo) {
-					v.mu.Lock()
-					v.frames = append(v.frames, f)
-					v.mu.Unlock()
-				},
+			cfg := client.ViewerConfig{URL: url, NACK: true, HTTP: shared, OnFrame: func(f client.FrameInfo) {
+				v.mu.Lock()
+				v.frames = append(v.frames, f)
+				v.mu.Unlock()
+			}}
+			errs[i] = later(t, func() (err error) {
+				v.Viewer, err = client.Watch(t.Context(), cfg)
+				return err
 			})
 		})
 	}
@@ -171,7 +193,7 @@ func (r *running) stream(name string) (sluice.Stream, error) {
 // live waits until a stream is live with so many active layers.
 func (r *running) live(t testing.TB, name string, layers int) {
 	t.Helper()
-	poll(t, 10*time.Second, 50*time.Millisecond, fmt.Sprintf("%s is live with %d layers", name, layers), func() bool {
+	poll(t, patience, 50*time.Millisecond, fmt.Sprintf("%s is live with %d layers", name, layers), func() bool {
 		s, err := r.stream(name)
 		if err != nil || s.State != sluice.StreamLive {
 			return false

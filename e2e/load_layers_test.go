@@ -127,7 +127,7 @@ func TestLayerSwitches(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = v.Close() }()
-			within(t, 5*time.Second, "a start", func() bool { return v.Stats().Video.Frames > 0 })
+			within(t, patience, "a start", func() bool { return v.Stats().Video.Frames > 0 })
 			random := rand.New(rand.NewPCG(1, 2))
 			rids := []string{"q", "h", "f"}
 			chosen := 2
@@ -137,15 +137,15 @@ func TestLayerSwitches(t *testing.T) {
 					t.Fatal(err)
 				}
 				frames := v.Stats().Video.Frames + 1 + random.Uint64N(25)
-				within(t, 5*time.Second, "frames", func() bool { return v.Stats().Video.Frames > frames })
+				within(t, patience, "frames", func() bool { return v.Stats().Video.Frames > frames })
 			}
-			within(t, 5*time.Second, "the last choice", func() bool {
+			within(t, patience, "the last choice", func() bool {
 				log.mu.Lock()
 				defer log.mu.Unlock()
 				return log.last.layer == chosen
 			})
 			want := clip.Layers[chosen]
-			within(t, 5*time.Second, "its size", func() bool { return v.Stats().Video.Width == want.Width })
+			within(t, patience, "its size", func() bool { return v.Stats().Video.Width == want.Width })
 			s := v.Stats()
 			if s.Video.Lost+s.Audio.Lost != 0 || s.Video.Breaks.Total()+s.Audio.Breaks.Total() != 0 || s.Video.Incomplete != 0 {
 				t.Errorf("video %+v\naudio %+v", s.Video, s.Audio)
@@ -181,7 +181,7 @@ func TestSimulcastRestarts(t *testing.T) {
 			for round := range rounds {
 				var p *client.Publisher
 				since := time.Now()
-				within(t, 10*time.Second, fmt.Sprintf("publisher %d is let in", round), func() bool {
+				within(t, patience, fmt.Sprintf("publisher %d is let in", round), func() bool {
 					var err error
 					p, err = client.Publish(t.Context(), client.PublisherConfig{URL: node.URL + "/whip/demo", Clip: clip, HTTP: shared})
 					return err == nil
@@ -192,11 +192,11 @@ func TestSimulcastRestarts(t *testing.T) {
 					if viewer == nil {
 						viewer = watchClip(t, node.URL+"/whep/demo", 1)[0]
 					}
-					within(t, 10*time.Second, fmt.Sprintf("a picture of publisher %d", round), func() bool { return !viewer.keyAfter(since).IsZero() })
+					within(t, patience, fmt.Sprintf("a picture of publisher %d", round), func() bool { return !viewer.keyAfter(since).IsZero() })
 				case 1: // as soon as it is connected
 					<-p.Connected()
 				case 2: // with the first packets on their way
-					within(t, 5*time.Second, "packets", func() bool { return p.Stats().Packets > 20 })
+					within(t, patience, "packets", func() bool { return p.Stats().Packets > 20 })
 				case 3: // before it is connected
 				}
 				if err := p.Close(); err != nil {

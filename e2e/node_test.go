@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -48,6 +49,10 @@ type running struct {
 // transcodes lets startNode's node make H.264, AAC and thumbnails.
 const transcodes = "record.ffmpeg=ffmpeg"
 
+// logLevel is that of the nodes under test: E2E_LOG, or warn, so that a test that
+// fails shows little but why.
+func logLevel() string { return cmp.Or(os.Getenv("E2E_LOG"), "warn") }
+
 // startNode serves a node with the default configuration, on free ports of
 // loopback and with a data directory of its own, changed by settings such as
 // "stream.wait=true". It does not transcode, which takes the processors from what
@@ -66,7 +71,7 @@ func startNode(t testing.TB, settings ...string) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := obs.NewLogger(t.Output(), "info", "text")
+	log, err := obs.NewLogger(t.Output(), logLevel(), "text")
 	if err != nil {
 		t.Fatal(err)
 	}

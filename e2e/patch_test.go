@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/pion/webrtc/v4"
 
@@ -93,7 +92,7 @@ func (p *patcher) accept(sdp string) {
 func (p *patcher) flowing(what string) {
 	p.t.Helper()
 	from := p.packets.Load()
-	within(p.t, 10*time.Second, what, func() bool { return p.packets.Load() > from+50 })
+	within(p.t, patience, what, func() bool { return p.packets.Load() > from+50 })
 }
 
 // replaceICE puts the parameters of a restart into an answer.
@@ -151,9 +150,9 @@ func patchSession(t *testing.T, base string) {
 
 	offer, fragment := p.offer(nil)
 	var r reply
-	within(t, 10*time.Second, "the stream is live", func() bool {
+	within(t, patience, "the stream is live", func() bool {
 		r = p.send(http.MethodPost, base+"/whep/demo", wish.SDPType, offer)
-		return r.status != http.StatusConflict
+		return r.status != http.StatusConflict && r.status != http.StatusServiceUnavailable
 	})
 	if r.status != http.StatusCreated {
 		t.Fatalf("POST: %d %s", r.status, r.body)
@@ -178,7 +177,7 @@ func patchSession(t *testing.T, base string) {
 	}
 	p.accept(replaceICE(p.answer, ice.Ufrag, ice.Pwd, ice.Candidates))
 	p.flowing("media after the restart")
-	within(t, 10*time.Second, "connected again", func() bool { return pc.ICEConnectionState() == webrtc.ICEConnectionStateConnected })
+	within(t, patience, "connected again", func() bool { return pc.ICEConnectionState() == webrtc.ICEConnectionStateConnected })
 	p.flowing("media when connected again")
 
 	p.etag = first

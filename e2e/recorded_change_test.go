@@ -44,7 +44,7 @@ func TestRecordedChanges(t *testing.T) {
 		p := publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: show.clip, KeyframesOnRequest: show.clip != other})
 		n.live(t, "demo", show.live)
 		had := media(show.id)
-		within(t, 30*time.Second, "a segment", func() bool { return media(show.id) >= had+1 })
+		within(t, patience, "a segment", func() bool { return media(show.id) >= had+1 })
 		if i < 2 { // each knows the renditions of its time
 			checks++
 			go func() {
@@ -58,11 +58,11 @@ func TestRecordedChanges(t *testing.T) {
 		if i == 0 {
 			plain(t, n.URL+"/hls/demo/index.m3u8")
 		}
-		within(t, 30*time.Second, "one more", func() bool { return media(show.id) >= had+2 })
+		within(t, patience, "one more", func() bool { return media(show.id) >= had+2 })
 		if err := p.Close(); err != nil {
 			t.Error(err)
 		}
-		within(t, 10*time.Second, "it has gone", func() bool {
+		within(t, patience, "it has gone", func() bool {
 			st, err := n.stream("demo")
 			return err == nil && st.State == sluice.StreamPaused
 		})

@@ -35,7 +35,7 @@ type killed struct {
 func serveOver(t *testing.T, binary, data string, args ...string) *killed {
 	t.Helper()
 	k := &killed{cmd: exec.Command(binary, append([]string{"serve", "--http.addr=127.0.0.1:0", "--ops.addr=", "--media.addr=127.0.0.1:0",
-		"--log.level=warn", "--data.dir", data}, args...)...)}
+		"--log.level", logLevel(), "--data.dir", data}, args...)...)}
 	k.cmd.Stderr = t.Output()
 	stdout, err := k.cmd.StdoutPipe()
 	if err != nil {
@@ -101,7 +101,7 @@ func TestKilled(t *testing.T) {
 			}
 			publishers = append(publishers, p)
 		}
-		within(t, 20*time.Second, "recording again", func() bool { return k.recording(t) })
+		within(t, patience, "recording again", func() bool { return k.recording(t) })
 		<-time.After(time.Duration(rand.Int64N(int64(2500 * time.Millisecond)))) // any moment will do
 		k.look(t, n)
 		at := time.Now()

@@ -30,7 +30,7 @@ func TestRecordedOverBadLink(t *testing.T) {
 		}
 		return all[0].Segments[rendition]
 	}
-	within(t, 30*time.Second, "two segments", func() bool { return len(segments("v")) >= 2 })
+	within(t, patience, "two segments", func() bool { return len(segments("v")) >= 2 })
 	wire.Set(netwire.Settings{Delay: oneWay, Loss: 0.05})
 	playing, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -43,17 +43,17 @@ func TestRecordedOverBadLink(t *testing.T) {
 		played <- result
 	}()
 	lossy := len(segments("v"))
-	within(t, 60*time.Second, "eight more", func() bool { return len(segments("v")) >= lossy+8 })
+	within(t, patience, "eight more", func() bool { return len(segments("v")) >= lossy+8 })
 	under := segments("v")[lossy : lossy+8]
 
 	wire.Set(netwire.Settings{Delay: oneWay, NoUDP: true})
-	within(t, 20*time.Second, "paused", func() bool {
+	within(t, patience, "paused", func() bool {
 		st, err := n.stream("demo")
 		return err == nil && st.State == sluice.StreamPaused
 	})
 	before := len(segments("v"))
 	wire.Set(netwire.Settings{Delay: oneWay})
-	within(t, 60*time.Second, "three after the outage", func() bool { return len(segments("v")) >= before+4 })
+	within(t, patience, "three after the outage", func() bool { return len(segments("v")) >= before+4 })
 	stop()
 	if result := <-played; result != nil {
 		t.Log(result)

@@ -60,21 +60,13 @@ func TestRecorded(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			data := t.TempDir()
-			n := startNode(t, transcodes, "data.dir="+data, "stream.grace=1s")
-			p := publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: tt.clip(t), KeyframesOnRequest: true})
-			n.live(t, "demo", tt.layers)
-			within(t, 40*time.Second, "three segments of each rendition", func() bool {
-				all := recorded(t, data)
-				return len(all) == 1 && len(all[0].Renditions) == len(tt.renditions) && !slices.ContainsFunc(all[0].Renditions, func(r sluice.Rendition) bool {
-					return len(all[0].Segments[r.ID]) < 3
-				})
+			clip := tt.clip(t)
+			var k kept
+			poll(t, patience, time.Millisecond, "a recording of a publisher that did not stand still", func() bool {
+				var whole bool
+				k, whole = keep(t, clip, tt.layers, len(tt.renditions))
+				return whole
 			})
-			if err := p.Close(); err != nil {
-				t.Error(err)
-			}
-			within(t, 10*time.Second, "the recording ends", func() bool { return !recorded(t, data)[0].Ended.IsZero() })
-			k := recorded(t, data)[0]
 			var ids []string
 			var best sluice.Rendition
 			for _, r := range k.Renditions {
@@ -92,6 +84,28 @@ func TestRecorded(t *testing.T) {
 			k.thumbnail(t)
 		})
 	}
+}
+
+// keep records three segments of a clip, and reports whether the publisher sent all
+// of it: it does not when the machine stands still for a second.
+func keep(t *testing.T, clip *clips.Clip, layers, renditions int) (k kept, whole bool) {
+	t.Helper()
+	data := t.TempDir()
+	n := startNode(t, transcodes, "data.dir="+data, "stream.grace=1s")
+	p := publishClip(t, client.PublisherConfig{URL: n.URL + "/whip/demo", Clip: clip, KeyframesOnRequest: true})
+	n.live(t, "demo", layers)
+	within(t, patience, "three segments of each rendition", func() bool {
+		all := recorded(t, data)
+		return len(all) == 1 && len(all[0].Renditions) == renditions && !slices.ContainsFunc(all[0].Renditions, func(r sluice.Rendition) bool {
+			return len(all[0].Segments[r.ID]) < 3
+		})
+	})
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	within(t, patience, "the recording ends", func() bool { return !recorded(t, data)[0].Ended.IsZero() })
+	n.close()
+	return recorded(t, data)[0], p.Stats().Skipped == 0
 }
 
 // whole checks a rendition that was recorded without trouble: every segment

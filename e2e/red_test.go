@@ -37,5 +37,5 @@ func TestSoundOfAPublisherIsRestored(t *testing.T) {
 	b := farBrowser(t, wire)
 	b.open(n.URL + "/")
 	b.exec(talking)
-	poll(t, 30*time.Second, 500*time.Millisecond, "frames are restored", func() bool { return n.total(t, "sluice_rtp_restored_total") > 30 })
+	poll(t, patience, 500*time.Millisecond, "frames are restored", func() bool { return n.total(t, "sluice_rtp_restored_total") > 30 })
 }

@@ -55,7 +55,7 @@ func TestScalableLayers(t *testing.T) {
 						t.Logf("%+v %v", st.Layers, err)
 					}
 				}()
-				poll(t, pageTimeout, 250*time.Millisecond, what, func() bool { last = look(); return ok(last) })
+				poll(t, patience, 250*time.Millisecond, what, func() bool { last = look(); return ok(last) })
 			}
 			rate := func() float64 {
 				from := look()

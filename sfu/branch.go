@@ -194,7 +194,7 @@ func (b *Branch) listen(take func(rtcp.Packet)) func(rtcp.Packet) {
 // prune closes the branches of nodes that are gone. mu is held.
 func (st *stream) prune(now int64) {
 	for b := range st.branches {
-		if heard := b.heard.Load(); heard > 0 && now-heard > branchSilence {
+		if heard := b.heard.Load(); heard > 0 && st.sfu.vigil.silent(now, heard) > branchSilence {
 			go b.Close("the other node is silent")
 		}
 	}

@@ -248,30 +248,34 @@ const (
 	// has died, out of socket buffers.
 	probeSettle = 100 * time.Millisecond
 	// probeTime is how long a publisher may be silent before it counts as dead
-	// when another wants its place.
+	// when another wants its place, and startTime how long before its first packet.
 	probeTime = 600 * time.Millisecond
+	startTime = 2 * time.Second
 	// probeInterval is how often that is looked at.
 	probeInterval = 10 * time.Millisecond
 )
 
-// alive reports whether media still comes in, watching for up to probeTime.
+// alive reports whether media still comes in. It looks for up to probeTime, or
+// startTime, of its own time: a moment in which this process stands still is one look.
 func (p *Publisher) alive(ctx context.Context) bool {
-	start := p.sfu.now()
-	if last := p.lastPacket(); last != 0 && start-last > int64(probeTime) {
+	start, last, wait := p.sfu.now(), p.lastPacket(), probeTime
+	switch {
+	case last == 0:
+		wait = startTime
+	case p.sfu.vigil.silent(start, last) > int64(probeTime)+vigilGap:
 		return false
 	}
-	timeout := time.NewTimer(probeTime)
-	defer timeout.Stop()
 	tick := time.NewTicker(probeInterval)
 	defer tick.Stop()
-	for {
+	for looks := wait / probeInterval; ; looks-- {
 		select {
 		case <-tick.C:
 			if p.lastPacket() > start+int64(probeSettle) {
 				return true
 			}
-		case <-timeout.C:
-			return false
+			if looks <= 0 {
+				return false
+			}
 		case <-p.done:
 			return false
 		case <-ctx.Done():

@@ -44,6 +44,7 @@ type SFU struct {
 	certificate webrtc.Certificate
 	start       time.Time // origin of the monotonic clock
 	counters    counters
+	vigil       vigil
 	cap         atomic.Int32  // a Cap
 	delay       uint32        // configured playout delay; 0: none
 	answering   chan struct{} // has room for as many viewers' offers as are answered at a time

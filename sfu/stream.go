@@ -255,6 +255,7 @@ func (st *stream) monitor() {
 			return
 		}
 		now := st.sfu.now()
+		st.sfu.vigil.look(now)
 		src := st.sources.Load()
 		if now-measured >= measureInterval {
 			measured = now
@@ -297,7 +298,7 @@ func (st *stream) follow(src *sources, active map[*layer]bool, now int64) {
 	case st.publisher == nil || last == 0:
 	case now-last < silence:
 		st.setState(sluice.StreamLive)
-	default:
+	case st.sfu.vigil.silent(now, last) >= silence:
 		st.setState(sluice.StreamPaused)
 	}
 	if changed {

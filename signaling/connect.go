@@ -18,6 +18,10 @@ import (
 // defaults would hold a caller for ten seconds when Redis is frozen.
 const callTimeout = 500 * time.Millisecond
 
+// stoodStill is how much longer one may have taken until this process is taken to
+// have stood still itself, which says nothing about Redis: it is asked once more.
+const stoodStill = 250 * time.Millisecond
+
 // Connect returns a client for the Redis at rawURL once it has answered. The
 // caller closes it. The forms are
 //

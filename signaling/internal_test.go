@@ -1,8 +1,11 @@
 package signaling
 
 import (
+	"context"
 	"encoding/json"
+	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sluice-live/sluice"
@@ -73,6 +76,31 @@ func FuzzBearer(f *testing.F) {
 		token, err := bearerOf(header)
 		if err == nil && len(token) > len(header) {
 			t.Errorf("%q gives %q", header, token)
+		}
+	})
+}
+
+// Redis is not away when it was this process that stood still.
+func TestStallIsNotAMissingRedis(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &Registry{log: slog.New(slog.DiscardHandler)}
+		calls := 0
+		stalled := func(stall time.Duration) func(context.Context) error {
+			return func(ctx context.Context) error {
+				if calls++; calls > 1 {
+					return nil
+				}
+				<-ctx.Done()
+				time.Sleep(stall)
+				return ctx.Err()
+			}
+		}
+		if err := r.try(t.Context(), "ask", stalled(time.Second)); err != nil || calls != 2 || r.Err() != nil {
+			t.Errorf("after a stall: %v, %d calls, %v", err, calls, r.Err())
+		}
+		calls = 0
+		if err := r.try(t.Context(), "ask", stalled(0)); sluice.CodeOf(err) != sluice.CodeUnavailable || calls != 1 || r.Err() == nil {
+			t.Errorf("without an answer: %v, %d calls, %v", err, calls, r.Err())
 		}
 	})
 }

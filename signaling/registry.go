@@ -255,9 +255,11 @@ func (r *Registry) call(ctx context.Context, what string, f func(context.Context
 }
 
 func (r *Registry) try(ctx context.Context, what string, f func(context.Context) error) error {
-	limited, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	err := f(limited)
+	began := time.Now()
+	err := limited(ctx, f)
+	if late := time.Since(began) > callTimeout+stoodStill; late && err != nil && !answered(err) && ctx.Err() == nil {
+		err = limited(ctx, f)
+	}
 	switch {
 	case err == nil || errors.Is(err, redis.Nil):
 		return nil
@@ -267,6 +269,13 @@ func (r *Registry) try(ctx context.Context, what string, f func(context.Context)
 		r.away(err)
 	}
 	return unavailable(what, err)
+}
+
+// limited runs f for callTimeout at most.
+func limited(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return f(ctx)
 }
 
 // away notes that Redis cannot be used, and says so once.

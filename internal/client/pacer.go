@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -55,7 +57,8 @@ type pacer struct {
 	period    time.Duration
 	onRequest bool // jump to a keyframe when asked for one
 	rtcp      func([]rtcp.Packet) error
-	answered  time.Duration // media time of the newest keyframe that was asked for
+	answered  time.Duration  // media time of the newest keyframe that was asked for
+	skipped   *atomic.Uint64 // stalls
 }
 
 // run sends until ctx ends or a write fails.
@@ -73,9 +76,7 @@ func (p *pacer) run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		if now := time.Since(start); now-track.due() > maxBehind {
-			for _, t := range p.tracks { // all of them, so that layers stay together
-				t.skip(now, p.period)
-			}
+			p.skip(now)
 		}
 		if err := p.sendNext(track); err != nil {
 			return err
@@ -100,12 +101,29 @@ func (p *pacer) first() *outTrack {
 	return track
 }
 
-// skip moves the track to media time now.
-func (t *outTrack) skip(now, period time.Duration) {
-	for t.due() < now {
-		t.advance(period)
+// skip moves all tracks to media time now: layers stay together, and sound goes on
+// where the picture does.
+func (p *pacer) skip(now time.Duration) {
+	p.skipped.Add(1)
+	for _, t := range p.tracks {
+		for t.due() < now {
+			t.advance(p.period)
+		}
 	}
-	t.jump(now)
+	picture := slices.IndexFunc(p.tracks, func(t *outTrack) bool { return t.Kind() == webrtc.RTPCodecTypeVideo })
+	for _, t := range p.tracks {
+		if picture < 0 || t.Kind() == webrtc.RTPCodecTypeVideo {
+			t.jump(now)
+		}
+	}
+	for _, t := range p.tracks {
+		if picture >= 0 && t.Kind() != webrtc.RTPCodecTypeVideo {
+			t.cursor.next, t.cursor.base = 0, p.tracks[picture].cursor.base
+			for t.due() < now {
+				t.advance(p.period)
+			}
+		}
+	}
 }
 
 // answer makes the next frame that no layer has sent yet a keyframe of all layers

@@ -1,10 +1,13 @@
 package client
 
 import (
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
 
 	"github.com/sluice-live/sluice/internal/client/clips"
 )
@@ -57,5 +60,44 @@ func TestOneKeyframeForAllLayers(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestSkippedTogether: after a stall, sound and all layers go on at the same place of
+// the clip.
+func TestSkippedTogether(t *testing.T) {
+	clip := synthetic(t, clips.H264, true)
+	p := &pacer{period: clip.Period, skipped: &atomic.Uint64{}}
+	for i, media := range append(slices.Clone(clip.Layers), clip.Audio) {
+		track, err := newOutTrack(media, string(rune('a'+i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		track.wire = &wire{writer: nowhere{}}
+		p.tracks = append(p.tracks, track)
+	}
+	for range 200 {
+		if err := p.sendNext(p.first()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sound := p.tracks[len(p.tracks)-1]
+	for _, stall := range []time.Duration{1300 * time.Millisecond, 2 * time.Second, 7777 * time.Millisecond} {
+		now := p.first().due() + stall
+		p.skip(now)
+		for _, track := range p.tracks {
+			if track.due() < now || track.due() > now+20*time.Millisecond {
+				t.Errorf("%s goes on at %v, want %v", track.Kind(), track.due(), now)
+			}
+			if track.Kind() == webrtc.RTPCodecTypeVideo && !track.media.Key(track.cursor.next) {
+				t.Errorf("after a stall the picture goes on with frame %d", track.cursor.next)
+			}
+			if off := (track.cursor.base - sound.cursor.base) % clip.Period; off != 0 {
+				t.Errorf("%s is %v from the sound", track.Kind(), off)
+			}
+		}
+	}
+	if p.skipped.Load() != 3 {
+		t.Errorf("%d skipped", p.skipped.Load())
 	}
 }

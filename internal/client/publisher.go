@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
@@ -32,8 +33,9 @@ type PublisherConfig struct {
 // Publisher is a running WHIP session.
 type Publisher struct {
 	session
-	tracks []*outTrack
-	told   chan string // holds at most one
+	tracks  []*outTrack
+	told    chan string // holds at most one
+	skipped atomic.Uint64
 }
 
 // PublisherStats is what a publisher has sent and was asked.
@@ -42,6 +44,9 @@ type PublisherStats struct {
 	OutStats
 	Layers []OutStats `json:"layers"` // best last
 	Audio  OutStats   `json:"audio"`
+	// Skipped counts how often this process stood still for so long that media is
+	// missing.
+	Skipped uint64 `json:"skipped"`
 }
 
 // OutStats counts one track, or all.
@@ -106,7 +111,7 @@ func (p *Publisher) start(ctx context.Context, cfg PublisherConfig) error {
 		p.spawn(p.listen)
 	}
 	pace := &pacer{
-		tracks: p.tracks, period: cfg.Clip.Period,
+		skipped: &p.skipped, tracks: p.tracks, period: cfg.Clip.Period,
 		onRequest: cfg.KeyframesOnRequest, rtcp: p.pc.WriteRTCP,
 	}
 	p.spawn(func() {
@@ -187,7 +192,7 @@ func (p *Publisher) readFeedback(sender *webrtc.RTPSender, t *outTrack) {
 
 // Stats returns the counters until now.
 func (p *Publisher) Stats() PublisherStats {
-	s := PublisherStats{State: p.state(), Layers: []OutStats{}}
+	s := PublisherStats{State: p.state(), Layers: []OutStats{}, Skipped: p.skipped.Load()}
 	for _, t := range p.tracks {
 		one := OutStats{
 			RID: t.rid, Packets: t.packets.Load(), Bytes: t.bytes.Load(), Keyframes: t.keyframes.Load(),

@@ -17,6 +17,9 @@ import (
 const (
 	// linkCheck is how often a link is looked at.
 	linkCheck = 100 * time.Millisecond
+	// stoodStill is how long no link may have been looked at until this node is taken
+	// to have stood still itself.
+	stoodStill = 500 * time.Millisecond
 	// A link is broken when neither news nor media have come for this long, or no
 	// news alone for deafTime.
 	newsTimeout  = 1500 * time.Millisecond
@@ -65,6 +68,7 @@ type link struct {
 	idle, paused    time.Time // since when
 	looked, counted time.Time // when last
 	until           time.Time // not to be replaced before
+	judged, awake   time.Time // when last, and since when without a pause
 	viewers         int       // told last
 	telling         atomic.Bool
 }
@@ -210,7 +214,8 @@ func (l *link) judge(ctx context.Context, now time.Time) (end linkEnd, over bool
 		r.media.Expire(l.pull.stream)
 		return linkUnneeded, true
 	}
-	deaf := now.Sub(l.began) - time.Duration(l.heard.Load())
+	deaf := l.deaf(now)
+	defer func() { l.judged = time.Now() }()
 	switch silent := l.media.Silent(); {
 	case slices.Contains(news.Path, r.self), deaf > newsTimeout && silent > mediaTimeout, deaf > deafTime:
 		return linkBroken, true
@@ -230,6 +235,15 @@ func (l *link) judge(ctx context.Context, now time.Time) (end linkEnd, over bool
 		return linkStale, true
 	}
 	return 0, false
+}
+
+// deaf is how long no news have come while this node listened: a node that stood
+// still itself, since its machine did, has not heard those that did come.
+func (l *link) deaf(now time.Time) time.Duration {
+	if now.Sub(l.judged) > stoodStill {
+		l.awake = now
+	}
+	return min(now.Sub(l.awake), now.Sub(l.began)-time.Duration(l.heard.Load()))
 }
 
 // moved reports whether the stream has a new home, which the other node does not

@@ -114,3 +114,26 @@ func TestShortLinksRest(t *testing.T) {
 		t.Errorf("the next short one rests %v", rest)
 	}
 }
+
+// What has not been heard while this node stood still says nothing of the other one.
+func TestStallIsNotABrokenLink(t *testing.T) {
+	l := &link{began: time.Now()}
+	now := l.began
+	look := func(after, want time.Duration) {
+		t.Helper()
+		now = now.Add(after)
+		if got := l.deaf(now); got != want {
+			t.Errorf("%v later it is deaf for %v, want %v", after, got, want)
+		}
+		l.judged = now
+	}
+	look(linkCheck, 0)
+	for i := range 20 {
+		look(linkCheck, time.Duration(i+1)*linkCheck)
+	}
+	look(3*time.Second, 0)
+	look(linkCheck, linkCheck)
+	l.heard.Store(int64(now.Sub(l.began)))
+	look(0, 0)
+	look(linkCheck, linkCheck)
+}

@@ -58,8 +58,10 @@ type pull struct {
 	ready  chan struct{} // closed when the first link is there or has failed
 	err    error         // then
 
-	link atomic.Pointer[link] // nil while it looks for one
-	bad  map[badNode]time.Time
+	link   atomic.Pointer[link] // nil while it looks for one
+	bad    map[badNode]time.Time
+	owner  signaling.Owner  // when Redis answered last, and the nodes that had the stream
+	listed []signaling.Edge // then
 }
 
 // badNode is a node that did not answer, while a lease lasts.
@@ -226,27 +228,19 @@ func (p *pull) find(ctx context.Context, old *link) (*link, error) {
 // others, near the origin before far from it, and at last the origin itself.
 func (p *pull) parents(ctx context.Context, old *link) ([]signaling.Edge, error) {
 	r := p.relays
-	owner, err := r.registry.Lookup(ctx, p.stream)
-	if sluice.CodeOf(err) == sluice.CodeNotFound || err == nil && owner.Node == r.self {
+	owner, listed, err := p.lookup(ctx)
+	switch {
+	case sluice.CodeOf(err) == sluice.CodeNotFound || err == nil && owner.Node == r.self:
 		return nil, &sluice.Error{Code: sluice.CodeStreamOffline, Detail: "nobody publishes this stream", RetryAfter: 2 * time.Second}
-	}
-	if err != nil {
+	case err == nil:
+		p.owner, p.listed = owner, listed
+	case sluice.CodeOf(err) == sluice.CodeUnavailable && p.listed != nil:
+		owner, listed = p.owner, p.listed // those of before may have it still: a parent is asked itself
+	default:
 		return nil, err
-	}
-	edges, err := r.registry.Edges(ctx, p.stream, edgeSample)
-	if err != nil {
-		return nil, err
-	}
-	if !slices.ContainsFunc(edges, func(e signaling.Edge) bool { return e.Node == owner.Node && e.Lease == owner.Generation }) {
-		url, err := r.registry.NodeURL(ctx, owner.Node)
-		if err != nil {
-			return nil, err
-		}
-		edges = slices.DeleteFunc(edges, func(e signaling.Edge) bool { return e.Node == owner.Node })
-		edges = append(edges, signaling.Edge{Node: owner.Node, URL: url, Free: 1, Lease: owner.Generation})
 	}
 	now := time.Now()
-	edges = slices.DeleteFunc(edges, func(e signaling.Edge) bool {
+	edges := slices.DeleteFunc(slices.Clone(listed), func(e signaling.Edge) bool {
 		origin := e.Node == owner.Node
 		return e.Node == r.self || e.Lease != owner.Generation || e.Depth >= r.cfg.MaxHops || e.Free == 0 && !origin ||
 			now.Before(p.bad[badNode{e.Node, e.Lease}]) || old != nil && old.leaving() && e.Node == old.node
@@ -269,4 +263,27 @@ func (p *pull) parents(ctx context.Context, old *link) ([]signaling.Edge, error)
 	rand.Shuffle(len(edges), func(i, j int) { edges[i], edges[j] = edges[j], edges[i] })
 	slices.SortStableFunc(edges, func(a, b signaling.Edge) int { return rank(a) - rank(b) })
 	return edges, nil
+}
+
+// lookup returns who holds the stream, and the nodes that have it: its edges and
+// the owner itself.
+func (p *pull) lookup(ctx context.Context) (signaling.Owner, []signaling.Edge, error) {
+	r := p.relays.registry
+	owner, err := r.Lookup(ctx, p.stream)
+	if err != nil || owner.Node == p.relays.self {
+		return owner, nil, err
+	}
+	edges, err := r.Edges(ctx, p.stream, edgeSample)
+	if err != nil {
+		return owner, nil, err
+	}
+	if !slices.ContainsFunc(edges, func(e signaling.Edge) bool { return e.Node == owner.Node && e.Lease == owner.Generation }) {
+		url, err := r.NodeURL(ctx, owner.Node)
+		if err != nil {
+			return owner, nil, err
+		}
+		edges = slices.DeleteFunc(edges, func(e signaling.Edge) bool { return e.Node == owner.Node })
+		edges = append(edges, signaling.Edge{Node: owner.Node, URL: url, Free: 1, Lease: owner.Generation})
+	}
+	return owner, edges, nil
 }

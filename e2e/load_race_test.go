@@ -1,6 +1,0 @@
-//go:build race
-
-package e2e
-
-// slack stretches limits of time under the race detector.
-const slack = 5
