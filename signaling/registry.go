@@ -164,14 +164,29 @@ func (r *Registry) heartbeat(ctx context.Context) {
 
 // renewAll renews every lease. former is the error of the exchange before: the
 // answer is nil when one of them all succeeded.
+//
+// Those that stand come before those that must be written anew, and what a beat is
+// too short for is left for the next heartbeat: otherwise the first would run out
+// again before the last is written, where there are many or Redis is slow.
 func (r *Registry) renewAll(ctx context.Context, former error) error {
+	began := time.Now()
+	var fallen []*Lease
 	for some := range slices.Chunk(r.held(), batch) {
-		err := r.renew(ctx, some)
+		down, err := r.renew(ctx, some)
 		if err != nil && (former != nil || !r.sharded) {
 			return err
 		}
 		if err == nil {
 			former = nil
+		}
+		fallen = append(fallen, down...)
+	}
+	for some := range slices.Chunk(fallen, settleBatch) {
+		if err := r.settle(ctx, some); err != nil && !r.sharded {
+			return err
+		}
+		if time.Since(began) > r.cfg.beat() {
+			break
 		}
 	}
 	return former
