@@ -190,7 +190,7 @@ func TestFramesInPartsAreMadeEqualByPart(t *testing.T) {
 		for i, size := range part {
 			src.feed(b, raw(size, len(part) == 3 && i == 2))
 		}
-		b.pass(time.Millisecond)
+		b.pass(2 * time.Millisecond) // longer than a frame's end is waited for
 	}
 	b.sh.flush()
 	for _, p := range take(t, sink, 6)[1:] {

@@ -16,20 +16,22 @@ import (
 // BenchmarkForward sends frames of nine packets of 1200 bytes to viewers behind
 // real sockets that overflow: rewriting, AES-GCM and the kernel's transmit path.
 // It reports the time and the allocations for each packet of each viewer. In the
-// last case the frames are cut as browsers do, into about equal parts.
+// case before the last the frames are cut as browsers do, into about equal parts;
+// in the last their packets come a millisecond apart, and each wakes the shard.
 func BenchmarkForward(b *testing.B) {
 	for _, viewers := range []int{1, 10, 100, 1000} {
-		b.Run(fmt.Sprint(viewers), func(b *testing.B) { benchmarkForward(b, viewers, framePackets) })
+		b.Run(fmt.Sprint(viewers), func(b *testing.B) { benchmarkForward(b, viewers, framePackets, 0) })
 	}
-	b.Run("100 in about equal parts", func(b *testing.B) { benchmarkForward(b, 100, framePackets/2) })
+	b.Run("100 in about equal parts", func(b *testing.B) { benchmarkForward(b, 100, framePackets/2, 0) })
+	b.Run("100 spread over time", func(b *testing.B) { benchmarkForward(b, 100, framePackets, time.Millisecond) })
 }
 
 // framePackets of a frame are sent.
 const framePackets = 9
 
 // benchmarkForward sends frames whose first packets have 1200 bytes and the rest
-// one more.
-func benchmarkForward(b *testing.B, viewers, first int) {
+// one more. With spread, so much time goes by before each of them.
+func benchmarkForward(b *testing.B, viewers, first int, spread time.Duration) {
 	t := newBench()
 	sender, sink := localUDP(b), localUDP(b)
 	socket, err := egress.NewSocket(sender)
@@ -40,6 +42,7 @@ func benchmarkForward(b *testing.B, viewers, first int) {
 	t.sh.batch = egress.NewBatch(socket)
 	to := sink.LocalAddr().(*net.UDPAddr).AddrPort()
 	t.sh.members = nil
+	t.sh.sfu.counters.viewers.Store(int64(viewers))
 	for range viewers {
 		seal, err := newSealer(srtp.ProtectionProfileAeadAes128Gcm, make([]byte, 16), make([]byte, 12))
 		if err != nil {
@@ -69,7 +72,15 @@ func benchmarkForward(b *testing.B, viewers, first int) {
 			binary.BigEndian.PutUint16(raw[2:], src.seq)
 			binary.BigEndian.PutUint32(raw[4:], src.ts)
 			copy(src.reader.space(), raw)
+			if spread > 0 {
+				t.now += int64(spread)
+				t.sh.sfu.start = time.Now().Add(-time.Duration(t.now))
+			}
 			src.reader.take(len(raw))
+			if spread > 0 {
+				t.sh.forward(t.now)
+				t.sh.flush()
+			}
 		}
 		t.sh.forward(t.now)
 		t.sh.flush()

@@ -24,6 +24,7 @@ type layer struct {
 	fmtp  string // the publisher's format parameters
 	ssrc  uint32
 	ring  *ring.Ring
+	whole atomic.Uint64 // ring index behind the last packet that waits for no other; see unfinished
 	clock clock
 
 	red         redundancy

@@ -123,19 +123,19 @@ func (o *outlet) forward(sh *shard, now int64) (backlog bool) {
 		o.current.askKeyframe(now)
 	}
 	r := o.current.ring
-	head := r.Head()
-	if o.cursor == head {
+	end := o.due(sh, now)
+	if o.cursor >= end {
 		return false
 	}
 	o.catchUp(sh, now)
 	o.refill(now)
-	for ; o.cursor < head; o.cursor++ {
+	for ; o.cursor < end; o.cursor++ {
 		if o.tokens < paceUnit || o.pace > 0 && o.clear > now {
 			return true
 		}
 		p := r.At(o.cursor)
 		if p == nil {
-			o.overrun(sh, head, now)
+			o.overrun(sh, end, now)
 			return false
 		}
 		o.tokens -= paceUnit

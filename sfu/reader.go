@@ -48,7 +48,8 @@ type reader struct {
 	frameIndex uint64 // ring index of its first packet
 	frameKey   bool   // it is known to be a keyframe
 	started    bool
-	fresh      bool // the layer has just become one to choose
+	unfinished
+	fresh bool // the layer has just become one to choose
 }
 
 // run reads until the track fails, which is how a session ends it.
@@ -128,6 +129,9 @@ func (r *reader) take(n int) bool {
 	p.Redundant = r.redundant(p, now)
 	r.note(p, now)
 	r.layer.ring.Put(p)
+	if !r.waits(p) {
+		r.layer.whole.Store(p.Index + 1)
+	}
 	if r.frameKey {
 		first := r.layer.gop.Swap(r.frameIndex+1) == 0
 		r.fresh = r.fresh || first
@@ -158,7 +162,8 @@ func (r *reader) repair(seq uint64, now int64) {
 // waits for this packet: at once at the end of a frame, which they then send in
 // one go.
 func (r *reader) tell() {
-	complete := r.header.Marker || !r.layer.codec.Video()
+	complete, release := r.header.Marker || !r.layer.codec.Video(), r.release
+	r.release = false
 	if complete && r.layer.taps.Load() > 0 {
 		r.wake(frameTapped)
 	}
@@ -169,6 +174,8 @@ func (r *reader) tell() {
 	case r.layer.watchers.Load() == 0:
 	case complete:
 		r.wake(frameEnd)
+	case release:
+		r.wake(layerEnd)
 	default:
 		r.wake(framePart)
 	}
@@ -193,6 +200,7 @@ func (r *reader) note(p *ring.Packet, now int64) {
 	if !r.started || int32(p.Timestamp-r.frame) > 0 {
 		r.started = true
 		r.frame, r.frameIndex, r.frameKey = p.Timestamp, l.ring.Head(), false
+		r.begin()
 		l.frames.Add(1)
 	}
 	if p.Timestamp == r.frame && p.Frame.Key {

@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"math"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -42,7 +43,8 @@ type shard struct {
 	wakeup   chan struct{}
 	frame    atomic.Bool // a frame is complete: send now
 	stale    atomic.Bool // layers have come or gone: choose anew
-	waiting  atomic.Bool // a part of a frame will be sent soon
+	soon     atomic.Bool // what has come goes out within paceInterval
+	waiting  atomic.Bool // a round is due: parts of frames need not ask for one
 	commands chan command
 	viewers  atomic.Int64 // members, and those on their way in
 
@@ -55,6 +57,10 @@ type shard struct {
 	late, padding  uint64
 	repaired       uint64 // repair packets sent
 	now            int64  // of this round
+	next           int64  // when there is a round at the latest; 0: when something comes
+	hold           int64  // how long packets wait for the rest of their frame
+	hasty          bool   // somebody gets parts of frames as they come
+	processors     int64  // of the process
 	kept           int64  // when it last kept house
 	probing        bool   // what is sent now belongs to a probe
 	changed        bool   // a report has changed what a viewer gets
@@ -92,7 +98,7 @@ type member struct {
 func newShard(st *stream) *shard {
 	return &shard{
 		stream: st, sfu: st.sfu, wakeup: make(chan struct{}, 1), commands: make(chan command, commandQueue), index: map[*Viewer]int{},
-		batch: egress.NewBatch(st.sfu.transport.socket),
+		batch: egress.NewBatch(st.sfu.transport.socket), processors: int64(runtime.GOMAXPROCS(0)),
 	}
 }
 
@@ -100,7 +106,8 @@ func newShard(st *stream) *shard {
 type urgency uint8
 
 const (
-	framePart   urgency = iota // a packet in the middle of a frame: soon
+	framePart   urgency = iota // a packet that may wait for the rest of its frame
+	layerEnd                   // one that may not, but others may be right behind it
 	frameEnd                   // the last packet of a frame: now
 	choices                    // layers have come or gone: choose anew, now
 	frameTapped                // the last packet of a frame, for taps
@@ -111,6 +118,10 @@ func (sh *shard) signal(u urgency) {
 	switch u {
 	case framePart:
 		if sh.waiting.Load() {
+			return
+		}
+	case layerEnd:
+		if sh.soon.Swap(true) {
 			return
 		}
 	case frameEnd:
@@ -151,9 +162,7 @@ func (sh *shard) run() {
 		select {
 		case <-sh.wakeup:
 			if !sh.frame.Swap(false) && !sh.stale.Load() {
-				if !sh.waiting.Swap(true) {
-					pace.Reset(paceInterval)
-				}
+				sh.schedule(pace, sh.sfu.now()+sh.patience())
 				continue
 			}
 		case <-pace.C:
@@ -175,12 +184,7 @@ func (sh *shard) run() {
 		if sh.stale.Swap(false) {
 			sh.choose(now)
 		}
-		sh.waiting.Store(false)
-		if sh.forward(now) {
-			pace.Reset(paceInterval)
-		} else {
-			pace.Stop() // a part of a frame may have set it
-		}
+		sh.round(pace)
 		sh.flush()
 		if due {
 			sh.kept = now
@@ -193,6 +197,8 @@ func (sh *shard) run() {
 // forward gives every viewer what is due to it, one viewer after the other, and
 // reports whether some have more to come.
 func (sh *shard) forward(now int64) (backlog bool) {
+	c := &sh.sfu.counters
+	sh.next, sh.hasty, sh.hold = 0, false, holdTime(c.viewers.Load()+c.branches.Load(), sh.processors)
 	n := len(sh.members)
 	if n == 0 {
 		return false

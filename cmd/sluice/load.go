@@ -30,6 +30,7 @@ type LoadCmd struct {
 	Codec      string        `default:"h264" enum:"h264,vp8" help:"Codec of the synthetic video, h264 or vp8."`
 	Bitrate    load.Bitrate  `default:"2500k" help:"Bitrate of the synthetic video."`
 	Equal      bool          `help:"Keyframes of the synthetic video are no larger than its other frames."`
+	Spread     time.Duration `default:"0s" help:"Time between two packets of a frame, as publishers with a pacer have it; shorter where a frame would take more than three quarters of its time."`
 	TWCC       bool          `name:"twcc" help:"Viewers send transport-cc feedback."`
 	REMB       load.Bitrate  `name:"remb" default:"0" placeholder:"BITRATE" help:"Viewers send this estimate each second."`
 	Readers    int           `default:"1" help:"Goroutines that read packets."`
@@ -81,7 +82,7 @@ func (c *LoadCmd) Run(ctx context.Context, out io.Writer) error {
 	cfg := load.Config{
 		Target:     load.Target{URL: c.URL, Stream: c.Stream, WHIPURL: c.WHIPURL, WHEPURL: c.WHEPURL, Token: c.Token},
 		Publishers: c.Publishers, Viewers: c.Viewers, Probes: c.Probes, Ramp: c.Ramp, Duration: c.Duration,
-		Codec: c.Codec, Bitrate: c.Bitrate, Equal: c.Equal, Feedback: load.Feedback{TransportCC: c.TWCC, REMB: c.REMB},
+		Codec: c.Codec, Bitrate: c.Bitrate, Equal: c.Equal, Spread: c.Spread, Feedback: load.Feedback{TransportCC: c.TWCC, REMB: c.REMB},
 		Reading: load.Reading{Readers: c.Readers, GRO: c.GRO, Coalesce: c.Coalesce}, PID: c.PID,
 	}
 	if c.Step > 0 {

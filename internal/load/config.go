@@ -20,7 +20,8 @@ type Config struct {
 	Duration   time.Duration
 	Codec      string // H264 or VP8
 	Bitrate    Bitrate
-	Equal      bool // keyframes are no larger than other frames
+	Equal      bool          // keyframes are no larger than other frames
+	Spread     time.Duration // between two packets of a frame; shorter where a frame has too many
 	Feedback   Feedback
 	Reading    Reading
 	PID        int // of the server, for its CPU time and memory; 0: unknown
@@ -126,6 +127,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("codec %q is neither %s nor %s", c.Codec, H264, VP8)
 	case c.Publishers > 0 && c.Bitrate < leastBitrate:
 		return fmt.Errorf("a bitrate below %d bit/s leaves no room for frames", leastBitrate)
+	case c.Spread < 0 || c.Spread > time.Second/frameRate:
+		return fmt.Errorf("packets can be spread by 0 to %v", time.Second/frameRate)
 	case c.Search.Step < 0 || c.Search.Step > 0 && c.Search.Hold <= 0:
 		return errors.New("a search needs a positive step and a positive time to hold it")
 	}

@@ -33,6 +33,7 @@ type publisher struct {
 	peer
 
 	source *source
+	spread time.Duration // between two packets of a frame
 	rtpOut *srtp.Context // of the sending goroutine
 	in     *srtp.Context // of the reactor, as the next
 	out    *srtp.Context
@@ -78,7 +79,7 @@ func (p *publisher) ready(keys *srtp.Config, cfg Config, ssrc uint32) error {
 		return err
 	}
 	p.source = newSource(cfg.Codec, int(cfg.Bitrate), ssrc, pt)
-	p.source.equal = cfg.Equal
+	p.source.equal, p.spread = cfg.Equal, cfg.Spread
 	// Contexts are not safe for several goroutines; RTP and RTCP have keys of
 	// their own, so that two do no harm.
 	if p.rtpOut, err = srtp.CreateContext(keys.Keys.LocalMasterKey, keys.Keys.LocalMasterSalt, keys.Profile); err != nil {
@@ -98,30 +99,42 @@ func (p *publisher) ready(keys *srtp.Config, cfg Config, ssrc uint32) error {
 	return nil
 }
 
+// frameInterval is the time between two frames.
+const frameInterval = time.Second / frameRate
+
 // run sends frames until stop.
 func (p *publisher) run() {
 	defer close(p.done)
-	const interval = time.Second / frameRate
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	clock, err := newAlarm()
+	if err != nil {
+		p.err = err
+		return
+	}
+	defer func() { p.err = errors.Join(p.err, clock.close()) }()
 	started := time.Now()
 	p.started.Store(started.UnixNano())
-	wall := func() int64 { return time.Now().UnixNano() }
 	for frame := int64(0); ; frame++ {
+		due := started.Add(time.Duration(frame * int64(time.Second) / frameRate))
+		clock.wait(time.Until(due))
 		select {
-		case <-timer.C:
 		case <-p.stop:
 			return
+		default:
 		}
-		due := time.Duration(frame * int64(time.Second) / frameRate)
-		if time.Since(started)-due > interval {
+		begun := time.Now()
+		if begun.Sub(due) > frameInterval {
 			p.late.Add(1)
 		}
-		if p.err = p.source.next(wall, p.write); p.err != nil {
+		spread, packet := min(p.spread, frameInterval*3/4/time.Duration(p.source.packets())), time.Duration(0)
+		turn := func() int64 {
+			clock.wait(time.Until(begun.Add(packet * spread)))
+			packet++
+			return time.Now().UnixNano()
+		}
+		if p.err = p.source.next(turn, p.write); p.err != nil {
 			p.err = fmt.Errorf("sending: %w", p.err)
 			return
 		}
-		timer.Reset(time.Until(started.Add(time.Duration((frame + 1) * int64(time.Second) / frameRate))))
 	}
 }
 

@@ -52,8 +52,8 @@ func TestRun(t *testing.T) {
 		change func(*load.Config)
 	}{
 		{"H.264", func(*load.Config) {}},
-		{"VP8 with all feedback, one by one", func(c *load.Config) {
-			c.Codec, c.Reading = load.VP8, load.Reading{Readers: 2, Coalesce: time.Millisecond}
+		{"VP8 with all feedback, one by one, frames spread", func(c *load.Config) {
+			c.Codec, c.Spread, c.Reading = load.VP8, time.Millisecond, load.Reading{Readers: 2, Coalesce: time.Millisecond}
 			c.Feedback = load.Feedback{TransportCC: true, REMB: 5_000_000}
 		}},
 		{"two publishers", func(c *load.Config) { c.Publishers = 2 }},

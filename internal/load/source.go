@@ -72,15 +72,20 @@ func (s *source) timestamp() uint32 {
 	return uint32(uint64(s.frame) * videoClock / frameRate)
 }
 
-// next calls send with each packet of the next frame; now gives the time for
-// the stamps. The packet is only good during the call.
-func (s *source) next(now func() int64, send func(packet []byte) error) error {
+// packets is how many the next frame has, or one more.
+func (s *source) packets() int { return s.frameBytes(s.frame%framesPerGOP)/packetBytes + 2 }
+
+// next calls send with each packet of the next frame. turn waits until the
+// packet may be sent and gives the time of that, for the stamp. The packet is only
+// good during the call.
+func (s *source) next(turn func() int64, send func(packet []byte) error) error {
 	inGOP := s.frame % framesPerGOP
 	key, ts := inGOP == 0, s.timestamp()
 	left := s.frameBytes(inGOP)
 	if key {
 		n := s.parameters()
 		if n > 0 {
+			turn()
 			s.header(ts, false)
 			left -= rtpHeaderBytes + n
 			if err := s.emit(rtpHeaderBytes+n, send); err != nil {
@@ -97,7 +102,7 @@ func (s *source) next(now func() int64, send func(packet []byte) error) error {
 		left -= size
 		s.header(ts, left == 0)
 		s.payload(key, first, left == 0)
-		stamp{sent: now(), number: s.number, frame: uint32(s.frame), last: left == 0, key: key}.put(s.buf[:size])
+		stamp{sent: turn(), number: s.number, frame: uint32(s.frame), last: left == 0, key: key}.put(s.buf[:size])
 		if left == 0 {
 			copy(s.buf[size-stampArea:], s.buf[size-stampBytes:size])
 		}

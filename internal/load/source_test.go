@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"testing"
+	"time"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/pion/rtp"
@@ -117,6 +118,45 @@ func TestNoStartCodes(t *testing.T) {
 				t.Fatalf("frame %d holds two zero bytes", i)
 			}
 		}
+	}
+}
+
+// TestEachPacketWaitsForItsTurn: also that of parameter sets, which has no stamp.
+func TestEachPacketWaitsForItsTurn(t *testing.T) {
+	for _, codec := range []string{H264, VP8} {
+		s := newSource(codec, 2_500_000, 7, 96)
+		for frame := range framesPerGOP + 1 {
+			said, turns, sent := s.packets(), 0, 0
+			turn := func() int64 { turns++; return 1 }
+			if err := s.next(turn, func([]byte) error {
+				if sent++; sent != turns {
+					t.Errorf("%s: packet %d of frame %d after %d turns", codec, sent, frame, turns)
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if said != sent && said != sent+1 {
+				t.Errorf("%s: frame %d has %d packets, %d were expected", codec, frame, sent, said)
+			}
+		}
+	}
+}
+
+func TestAlarmIsNotEarly(t *testing.T) {
+	clock, err := newAlarm()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []time.Duration{-time.Second, 0, 300 * time.Microsecond, 3 * time.Millisecond} {
+		begun := time.Now()
+		clock.wait(d)
+		if took := time.Since(begun); took < d {
+			t.Errorf("%v for %v", took, d)
+		}
+	}
+	if err := clock.close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -54,10 +54,12 @@ func (b *bencher) write(w io.Writer) error {
 	for _, r := range rows() {
 		b.line(&t, r, b.reports[modes()[0].name])
 	}
-	t.WriteString("\n")
-	b.header(&t, equalFrames)
-	for _, r := range rows()[:latencyRows] {
-		b.line(&t, r, b.reports[equalFrames])
+	for _, mode := range []string{equalFrames, spreadPackets} {
+		t.WriteString("\n")
+		b.header(&t, mode)
+		for _, r := range rows()[:latencyRows] {
+			b.line(&t, r, b.reports[mode])
+		}
 	}
 	if len(b.searches) > 0 {
 		b.writeSearches(&t)

@@ -21,6 +21,9 @@ type mode struct {
 // equalFrames is the mode that shows what a frame of common size takes.
 const equalFrames = "readers awake, keyframes no larger than other frames"
 
+// spreadPackets is the mode that shows what publishers with a pacer cost.
+const spreadPackets = "readers awake, the packets of a frame 1 ms apart"
+
 // modes of the runs with a fixed number of viewers. The first is the one that
 // everything but CPU time is taken from.
 func modes() []mode {
@@ -28,6 +31,7 @@ func modes() []mode {
 		{"readers awake, a datagram at a time", []string{"--no-gro"}},
 		{"the same, with transport-cc feedback", []string{"--no-gro", "--twcc"}},
 		{equalFrames, []string{"--no-gro", "--equal"}},
+		{spreadPackets, []string{"--no-gro", "--spread=1ms"}},
 		{"few wake-ups, runs kept whole, as behind a network card that cuts them", []string{"--coalesce=1ms"}},
 	}
 }
