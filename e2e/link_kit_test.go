@@ -6,11 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"net/http"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -121,12 +119,12 @@ window.seen = {gap: 0, pictures: 0, last: 0, start(video) {
   for (const s of (await this.pc.getStats()).values()) {
     if (s.type === 'inbound-rtp') played[s.kind] = s.estimatedPlayoutTimestamp;
     if (s.type === 'inbound-rtp' && s.kind === 'video') Object.assign(out, {
-      decoded: s.framesDecoded, delay: 1000 * s.jitterBufferDelay / s.jitterBufferEmittedCount, dropped: s.framesDropped, freezes: s.freezeCount, frozen: s.totalFreezesDuration,
+      decoded: s.framesDecoded, delay: 1000 * s.jitterBufferDelay / s.jitterBufferEmittedCount, held: this.pc.getReceivers().map((r) => r.jitterBufferTarget), dropped: s.framesDropped, freezes: s.freezeCount, frozen: s.totalFreezesDuration,
       height: s.frameHeight, lost: s.packetsLost, packets: s.packetsReceived, bytes: s.bytesReceived, nacks: s.nackCount, plis: s.pliCount,
       repaired: s.retransmittedPacketsReceived, fec: s.fecPacketsReceived || 0, repairedBytes: s.retransmittedBytesReceived,
     });
     if (s.type === 'inbound-rtp' && s.kind === 'audio') Object.assign(out, {
-      audioLost: s.packetsLost, concealed: s.concealedSamples, sound: s.totalSamplesReceived,
+      audioLost: s.packetsLost, concealed: s.concealedSamples, sound: s.totalSamplesReceived, slowed: s.insertedSamplesForDeceleration, hurried: s.removedSamplesForAcceleration,
     });
   }
   if (played.audio && played.video) out.ahead = played.audio - played.video;
@@ -152,10 +150,13 @@ type sight struct {
 	RepairedBytes int
 	FEC           int // repair packets
 	AudioLost     int
-	Concealed     float64 // samples of sound that were made up
-	Sound         float64 // samples of sound
-	Delay         float64 // of the jitter buffer, mean, ms
-	Ahead         float64 // what is heard of what is seen, ms
+	Concealed     float64   // samples of sound that were made up
+	Sound         float64   // samples of sound
+	Delay         float64   // of the jitter buffer, mean, ms
+	Ahead         float64   // what is heard of what is seen, ms
+	Slowed        float64   // samples of sound that were added to play later
+	Hurried       float64   // and taken away
+	Held          []float64 // what the player asks of the jitter buffers of sound and picture, ms
 }
 
 // moment is a sample of both ends.
@@ -173,6 +174,7 @@ type recording struct {
 
 	mu      sync.Mutex
 	moments []moment
+	stalls  []stall
 }
 
 const sampling = 200 * time.Millisecond
@@ -183,7 +185,9 @@ func record(t testing.TB, n *running, b *tab, stream string) *recording {
 	b.exec("window.seen.start(" + element + ".video)")
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &recording{began: time.Now(), stop: cancel}
+	r.ended.Go(func() { r.watch(ctx) })
 	r.ended.Go(func() {
+		last := r.now()
 		tick := time.NewTicker(sampling)
 		defer tick.Stop()
 		for ctx.Err() == nil {
@@ -204,6 +208,8 @@ func record(t testing.TB, n *running, b *tab, stream string) *recording {
 				}
 				return
 			}
+			r.late(last, r.now(), 2*sampling+stallFrom)
+			last = m.At
 			r.mu.Lock()
 			r.moments = append(r.moments, m)
 			r.mu.Unlock()
@@ -276,14 +282,21 @@ func (r *recording) until(t testing.TB, limit time.Duration, what string, ok fun
 func (r *recording) wait(t testing.TB, d time.Duration) {
 	t.Helper()
 	end := r.now() + d
-	r.until(t, d+pageTimeout, "more samples", func(m moment) bool { return m.At >= end })
+	r.until(t, d+unhurried, "more samples", func(m moment) bool { return m.At >= end })
+}
+
+// goesOn waits for more pictures.
+func (r *recording) goesOn(t testing.TB) {
+	t.Helper()
+	now, _ := r.last()
+	r.until(t, unhurried, "more pictures", func(m moment) bool { return m.Sight.Decoded > now.Sight.Decoded+10 })
 }
 
 // worst returns the longest time without a new picture, and how often the layer
 // changed.
-func (r *recording) worst(from, to time.Duration) (gap time.Duration, changes int) {
+func worst(moments []moment) (gap time.Duration, changes int) {
 	layer := ""
-	for _, m := range r.between(from, to) {
+	for _, m := range moments {
 		gap = max(gap, time.Duration(m.Sight.Gap*float64(time.Millisecond)))
 		if layer != "" && m.Viewer.Layer != layer {
 			changes++
@@ -291,19 +304,6 @@ func (r *recording) worst(from, to time.Duration) (gap time.Duration, changes in
 		layer = m.Viewer.Layer
 	}
 	return gap, changes
-}
-
-// apart returns how far sound and picture were from each other, median and most.
-func (r *recording) apart(from, to time.Duration) (median, most time.Duration) {
-	var all []time.Duration
-	for _, m := range r.between(from, to) {
-		all = append(all, time.Duration(math.Abs(m.Sight.Ahead)*float64(time.Millisecond)).Round(time.Millisecond))
-	}
-	if len(all) == 0 {
-		return 0, 0
-	}
-	slices.Sort(all)
-	return all[len(all)/2], all[len(all)-1]
 }
 
 func heightOf(rid string) int {
@@ -316,17 +316,22 @@ func heightOf(rid string) int {
 }
 
 // String is a table of the samples.
-func (r *recording) String() string { return table(r.between(0, time.Hour)) }
+func (r *recording) String() string {
+	r.mu.Lock()
+	stalls := fmt.Sprint("stalls: ", r.stalls, "\n")
+	r.mu.Unlock()
+	return stalls + table(r.between(0, time.Hour))
+}
 
 func table(moments []moment) string {
 	var b strings.Builder
 	var before moment
 	for _, m := range moments {
-		fmt.Fprintf(&b, "%6.1f %2s>%-2s %s est %8d rtt %4.0f loss %4.2f | %4dp fps %3.0f gap %5.0f frz %2d %5.2f kbit %5.0f nack %4d rep %4d lost %3d pli %d buf %3.0f | %s\n",
+		fmt.Fprintf(&b, "%6.1f %2s>%-2s %s est %8d rtt %4.0f loss %4.2f | %4dp fps %3.0f gap %5.0f frz %2d %5.2f kbit %5.0f nack %4d rep %4d lost %3d pli %d buf %3.0f ahead %4.0f held %v made up %6.0f slowed %6.0f hurried %6.0f | %s\n",
 			m.At.Seconds(), m.Viewer.Layer, m.Viewer.Target, m.Viewer.EstimateBy, m.Viewer.Estimate, m.Viewer.RTTMS, m.Viewer.Loss,
 			m.Sight.Height, float64(m.Sight.Decoded-before.Sight.Decoded)/max((m.At-before.At).Seconds(), 0.01), m.Sight.Gap, m.Sight.Freezes, m.Sight.Frozen,
 			float64(m.Sight.Bytes-before.Sight.Bytes)*8/1000/max((m.At-before.At).Seconds(), 0.01),
-			m.Sight.NACKs, m.Sight.Repaired, m.Sight.Lost, m.Sight.PLIs, m.Sight.Delay, m.Viewer.Reason)
+			m.Sight.NACKs, m.Sight.Repaired, m.Sight.Lost, m.Sight.PLIs, m.Sight.Delay, m.Sight.Ahead, m.Sight.Held, m.Sight.Concealed, m.Sight.Slowed, m.Sight.Hurried, m.Viewer.Reason)
 		before = m
 	}
 	return b.String()

@@ -13,9 +13,8 @@ import (
 
 // TestLimitedLinkOfScalableLayers narrows the link of a viewer of layers that a
 // browser publishes, and frees it again. What is forwarded follows, and the
-// picture does not freeze.
+// picture goes on.
 func TestLimitedLinkOfScalableLayers(t *testing.T) {
-	const freeze = 1500 * time.Millisecond // the target is 500 ms on a machine that does nothing else
 	for _, tt := range []struct{ name, codec, encodings string }{
 		{"VP9 L3T3_KEY", "VP9", `[{scalabilityMode: 'L3T3_KEY', maxBitrate: 2000000}]`},
 	} {
@@ -39,24 +38,23 @@ func TestLimitedLinkOfScalableLayers(t *testing.T) {
 			r.wait(t, 2*time.Second)
 			for _, step := range []struct {
 				rate, least, most int // heights of the picture
-				limit, after      time.Duration
+				after             time.Duration
 			}{
-				{300_000, 135, 270, 8 * time.Second, 4 * time.Second},
-				{0, 540, 540, 25 * time.Second, time.Second},
+				{300_000, 135, 270, 4 * time.Second},
+				{0, 540, 540, time.Second},
 			} {
 				from := r.now()
 				wire.Set(netwire.Settings{Delay: oneWay, Rate: step.rate})
-				shown := r.until(t, step.limit, "its picture", func(m moment) bool {
+				shown := r.until(t, unhurried, "its picture", func(m moment) bool {
 					return m.At > from && m.Sight.Height >= step.least && m.Sight.Height <= step.most
 				})
 				r.wait(t, step.after)
-				longest, flaps := r.worst(from, r.now())
+				longest, flaps := worst(r.quiet(from, r.now()))
 				m, _ := r.last()
 				t.Logf("at %d bit/s: on the screen after %v, longest time without a new picture %v, %d changes of layer; %+v: %s",
 					step.rate, (shown - from).Round(sampling), longest.Round(time.Millisecond), flaps, m.Viewer.Now, m.Viewer.Reason)
-				if longest > freeze {
-					t.Errorf("the picture froze for %v", longest)
-				}
+				aim(t, longest <= freeze, "the picture froze for %v", longest)
+				r.goesOn(t)
 			}
 		})
 	}

@@ -6,6 +6,7 @@ import {RepairWait} from './repair.js';
 import {roundTrips, stereoOpus} from './sdp.js';
 import {Session} from './session.js';
 import {readEvents} from './sse.js';
+import {Together} from './together.js';
 
 const EVENTS_REL = 'urn:ietf:params:whep:ext:core:server-sent-events';
 const LAYER_REL = 'urn:ietf:params:whep:ext:core:layer';
@@ -21,7 +22,8 @@ const ANSWER_MS = 1000; // for a server to say whether it is there
 export class ViewerConnection {
   #abort = new AbortController();
   #callbacks;
-  #repair = null;
+  #repair = new RepairWait();
+  #together = null;
   #restart = 0;
   #revived = false; // once in each silence
   #answered = 0; // when
@@ -42,7 +44,7 @@ export class ViewerConnection {
     const transceivers = ['audio', 'video'].map((kind) => this.pc.addTransceiver(kind, {direction: 'recvonly'}));
     const [audio, video] = transceivers.map((t) => t.receiver);
     takeDependencies(transceivers[1]);
-    this.#repair = new RepairWait(audio, video);
+    this.#together = new Together(audio, video);
     if (chat) this.#callbacks.onChat(this.pc.createDataChannel('chat', {protocol: chat}));
     const offer = await this.pc.createOffer();
     const sdp = roundTrips(stereoOpus(offer.sdp));
@@ -142,7 +144,7 @@ export class ViewerConnection {
 
   /** Takes a RTCStatsReport of the connection, a few times a second. */
   observe(report) {
-    this.#repair?.update(report, performance.now());
+    this.#together?.update(report, this.#repair.update(report, performance.now()));
   }
 
   get canSelectLayer() {
