@@ -244,9 +244,11 @@ func TestBrowserRewinds(t *testing.T) {
 	})
 	t.Run("thumbnails", func(t *testing.T) {
 		b := b.in(t)
-		b.exec(`const bar = ` + seekBar + `, box = bar.getBoundingClientRect();
-			bar.dispatchEvent(new PointerEvent('pointermove', {clientX: box.left + box.width / 3, clientY: box.top}));`)
-		b.until("a picture of that moment is shown", inside+".querySelector('.thumb').naturalWidth > 0 && !"+inside+".querySelector('.thumb').hidden")
+		poll(t, patience, 100*time.Millisecond, "a picture of that moment is shown", func() bool {
+			b.exec(`const bar = ` + seekBar + `, box = bar.getBoundingClientRect();
+				bar.dispatchEvent(new PointerEvent('pointermove', {clientX: box.left + box.width / 3, clientY: box.top}));`)
+			return eval[bool](b, inside+".querySelector('.thumb').naturalWidth > 0 && !"+inside+".querySelector('.thumb').hidden")
+		})
 		b.exec(seekBar + ".dispatchEvent(new PointerEvent('pointerleave'))")
 	})
 	t.Run("chat of the past", func(t *testing.T) { chatOfThePast(chat) })

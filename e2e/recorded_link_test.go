@@ -18,7 +18,7 @@ import (
 func TestRecordedOverBadLink(t *testing.T) {
 	t.Parallel()
 	const oneWay = 10 * time.Millisecond
-	data := t.TempDir()
+	data, broken := t.TempDir(), strictly(t)
 	wire := openWire(t, netwire.Settings{Delay: oneWay})
 	n := nodeOn(t, wire, "data.dir="+data, "stream.grace=20s", "record.segment=1s")
 	binary := buildSluice(t)
@@ -57,7 +57,7 @@ func TestRecordedOverBadLink(t *testing.T) {
 	stop()
 	if result := <-played; result != nil {
 		t.Log(result)
-		for _, v := range result.Violations {
+		for _, v := range broken(result) {
 			t.Errorf("%+v", v)
 		}
 		if result.Segments < 2*(8+3) || result.Hinted == 0 {

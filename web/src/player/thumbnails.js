@@ -3,6 +3,7 @@
 import {parseThumbnails} from '../lib/cues.js';
 
 const REFRESH_MS = 30_000;
+const MISSING_MS = 2000; // when a picture is asked for that is not listed yet
 const KEEP = 40;
 
 /** Finds and keeps thumbnails of a recording by capture time. */
@@ -24,8 +25,8 @@ export class Thumbnails {
     return first ? this.#track.start + 1000 * first.from : NaN;
   }
 
-  async refresh() {
-    if (performance.now() - this.#readAt < REFRESH_MS) return;
+  async refresh(after = REFRESH_MS) {
+    if (performance.now() - this.#readAt < after) return;
     this.#readAt = performance.now();
     const response = await fetch(this.#url, {headers: this.#headers});
     if (response.ok) this.#track = parseThumbnails(await response.text());
@@ -33,18 +34,25 @@ export class Thumbnails {
 
   /** The picture of a moment as an object URL, or "" when there is none. */
   async at(capture) {
-    const second = (capture - this.#track.start) / 1000;
-    const cue = this.#track.cues.find((c) => c.from <= second && second < c.to);
+    if (!this.#cue(capture)) await this.refresh(MISSING_MS).catch(() => {});
+    const cue = this.#cue(capture);
     if (!cue) return '';
     const url = new URL(cue.uri, this.#url).href;
     if (!this.#pictures.has(url)) this.#pictures.set(url, this.#load(url));
     return this.#pictures.get(url);
   }
 
+  #cue(capture) {
+    const second = (capture - this.#track.start) / 1000;
+    return this.#track.cues.find((c) => c.from <= second && second < c.to);
+  }
+
   async #load(url) {
     const response = await fetch(url, {headers: this.#headers}).catch(() => null);
+    const picture = response?.ok ? await response.blob().catch(() => null) : null;
+    if (!picture) this.#pictures.delete(url); // the next one who asks tries again
     this.#trim();
-    return response?.ok ? URL.createObjectURL(await response.blob()) : '';
+    return picture ? URL.createObjectURL(picture) : '';
   }
 
   #trim() {
