@@ -33,7 +33,7 @@ func TestBrowserLatency(t *testing.T) {
 	camera.until("three layers are sent", layersOn)
 	viewer := newBrowser(t)
 	viewer.open(n.URL + "/watch/clock")
-	viewer.until("the encoder is warm", decoded+" > 150 && "+height+" === 720")
+	viewer.until("the encoder is warm", decoded+" > 150 && "+largest)
 
 	samples := eval[[]float64](viewer, sampleClock)
 	if len(samples) < 60 {
@@ -59,9 +59,9 @@ func staysTogether(t *testing.T, camera, viewer *tab) {
 	viewer.exec(syncScript + "const {srcObject} = " + element + ".video; hear(srcObject.getAudioTracks()[0]); look(srcObject.getVideoTracks()[0])")
 	viewer.until("beeps and pictures", "beeps.length > 0 && pictures.length > 0")
 	before, lag := math.NaN(), eval[float64](camera, "lag()")
-	for _, step := range []struct{ choice, height string }{{"f", "720"}, {"q", "180"}, {"h", "360"}, {"f", "720"}} {
+	for _, step := range []struct{ choice, height string }{{"f", largest}, {"q", smallest}, {"h", middle}, {"f", largest}} {
 		pickLayer(viewer, step.choice)
-		viewer.until("layer "+step.choice+" is decoded", height+" === "+step.height)
+		viewer.until("layer "+step.choice+" is decoded", step.height)
 		got := eval[struct {
 			Played, Moved float64
 			Pictures      int

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +45,26 @@ func poll(t testing.TB, limit, interval time.Duration, what string, ok func() bo
 			t.Fatalf("not within %v: %s", limit, what)
 		}
 	}
+}
+
+// stalls returns how long the machine has stood still in all, until now.
+func stalls(t testing.TB) (until func() time.Duration) {
+	t.Helper()
+	const tick, long = 50 * time.Millisecond, 300 * time.Millisecond
+	var stood atomic.Int64
+	ctx, cancel := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for last := time.Now(); ctx.Err() == nil; {
+			rest(ctx, tick)
+			if took := time.Since(last); took > long {
+				stood.Add(int64(took))
+			}
+			last = time.Now()
+		}
+	})
+	t.Cleanup(func() { cancel(); watching.Wait() })
+	return func() time.Duration { return time.Duration(stood.Load()) }
 }
 
 func clientHTTP(t testing.TB) *http.Client {

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
@@ -11,8 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,21 +24,11 @@ import (
 // target duration was.
 func strictly(t testing.TB) func(r *hlscheck.Result) []hlscheck.Violation {
 	t.Helper()
-	const tick, long = 50 * time.Millisecond, 500 * time.Millisecond
-	var stood atomic.Int64
-	ctx, cancel := context.WithCancel(context.Background())
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		for last := time.Now(); ctx.Err() == nil; rest(ctx, tick) {
-			stood.Store(max(stood.Load(), int64(time.Since(last))))
-			last = time.Now()
-		}
-	})
-	t.Cleanup(func() { cancel(); watching.Wait() })
+	stood := stalls(t)
 	return func(r *hlscheck.Result) []hlscheck.Violation {
 		const changed = "4.4.3.1" // of EXT-X-TARGETDURATION
 		return slices.DeleteFunc(slices.Clone(r.Violations), func(v hlscheck.Violation) bool {
-			return v.Rule == changed && stood.Load() > int64(long)
+			return v.Rule == changed && stood() > 0
 		})
 	}
 }

@@ -235,40 +235,6 @@ func (ses *session) watchHandshake(limit time.Duration) {
 	ses.pc.OnConnectionStateChange(ses.stateChanged)
 }
 
-// negotiate sets an offer and returns the answer with all candidates in it.
-func (ses *session) negotiate(ctx context.Context, sdp string) (string, error) {
-	if err := ses.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: sdp}); err != nil {
-		return "", sluice.Errorf(sluice.CodeUnprocessable, "the offer cannot be accepted: %w", err)
-	}
-	answer, err := ses.pc.CreateAnswer(nil)
-	if err != nil {
-		return "", sluice.Errorf(sluice.CodeUnprocessable, "the offer cannot be answered: %w", err)
-	}
-	gathered := webrtc.GatheringCompletePromise(ses.pc)
-	if err := ses.pc.SetLocalDescription(answer); err != nil {
-		return "", sluice.Errorf(sluice.CodeUnprocessable, "the offer cannot be answered: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
-	defer cancel()
-	select {
-	case <-gathered:
-	case <-ctx.Done():
-		return "", sluice.Errorf(sluice.CodeUnavailable, "gathering candidates: %w", ctx.Err())
-	}
-	return ses.described(), nil
-}
-
-// described is the local description with all addresses of this node in it, unless
-// others are told instead.
-func (ses *session) described() string {
-	text := ses.pc.LocalDescription().SDP
-	network, err := ses.sfu.transport.interfaces.get()
-	if err != nil || ses.elsewhere {
-		return text
-	}
-	return network.spread(text)
-}
-
 func (ses *session) stateChanged(state webrtc.PeerConnectionState) {
 	ses.log.Debug("connection state", "state", state.String())
 	switch state {
