@@ -14,9 +14,9 @@ var scalableScript string
 
 // scaled is what the page of scalable.js says.
 type scaled struct {
-	Decoded, Width, Freezes, PLIs, NACKs, Lost, Received, Dropped, Packets int
-	FPS, Frozen, At                                                        float64
-	Sent                                                                   string
+	Decoded, Encoded, Width, Freezes, PLIs, NACKs, Lost, Received, Dropped, Packets int
+	FPS, Frozen, At                                                                 float64
+	Sent                                                                            string
 }
 
 // TestScalableLayers publishes spatial and temporal layers from a browser. A
@@ -57,24 +57,20 @@ func TestScalableLayers(t *testing.T) {
 				}()
 				poll(t, patience, 250*time.Millisecond, what, func() bool { last = look(); return ok(last) })
 			}
-			stood := stalls(t)
-			rate := func() float64 {
-				for {
-					was, from := stood(), look()
-					var to scaled
-					until("the time to count frames", func(s scaled) bool { to = s; return s.At > from.At+1.5 })
-					if stood() == was {
-						return float64(to.Decoded-from.Decoded) / (to.At - from.At)
-					}
-				}
+			// The share of what the publisher encodes, which depends on the machine.
+			share := func() float64 {
+				from := look()
+				var to scaled
+				until("enough pictures", func(s scaled) bool { to = s; return s.At > from.At+1.5 && s.Encoded >= from.Encoded+40 })
+				return float64(to.Decoded-from.Decoded) / float64(to.Encoded-from.Encoded)
 			}
 			until("the whole picture", func(s scaled) bool { return s.Width == tt.width && s.Decoded > 30 })
 			until("measured operating points", func(scaled) bool {
 				st, err := n.stream("demo")
 				return err == nil && len(st.Layers) > 0 && len(st.Layers[0].Points) > 1
 			})
-			whole := rate()
-			before, still := look(), stood()
+			whole := share()
+			before := look()
 
 			b.exec("await scalable.choose(" + tt.lowest + ")")
 			until("the lowest layer", func(s scaled) bool { return s.Width == tt.low })
@@ -85,22 +81,19 @@ func TestScalableLayers(t *testing.T) {
 				v, err := viewerOf(t.Context(), n, "demo")
 				return err == nil && v.Now != nil && *v.Now == (sluice.Scale{})
 			})
-			low := rate()
-			if low > whole*tt.share || low < 2 {
-				t.Errorf("%.1f frames a second of the lowest layers, %.1f of all", low, whole)
+			low := share()
+			if low > tt.share || low < tt.share/4 {
+				t.Errorf("%.2f of the pictures with the lowest layers, %.2f with all", low, whole)
 			}
 
 			b.exec("await scalable.choose({})")
 			until("the whole picture again", func(s scaled) bool { return s.Width == tt.width })
-			again := rate()
-			if again < whole*0.7 {
-				t.Errorf("%.1f frames a second after it, %.1f before", again, whole)
+			again := share()
+			if again < 0.7 || whole < 0.7 {
+				t.Errorf("%.2f of the pictures after it, %.2f before", again, whole)
 			}
 			after := look()
-			t.Logf("%.1f, %.1f, %.1f frames a second; frozen %.2f s, %d PLIs, %d NACKs", whole, low, again, after.Frozen-before.Frozen, after.PLIs-before.PLIs, after.NACKs-before.NACKs)
-			if frozen := after.Frozen - before.Frozen; frozen > 2+2*(stood()-still).Seconds() {
-				t.Errorf("frozen for %.1f s", frozen)
-			}
+			t.Logf("%.2f, %.2f, %.2f of the pictures; frozen %.2f s, %d PLIs, %d NACKs", whole, low, again, after.Frozen-before.Frozen, after.PLIs-before.PLIs, after.NACKs-before.NACKs)
 			if tt.descriptor {
 				pageTakesLayers(b, n, tt.low, tt.width)
 			}

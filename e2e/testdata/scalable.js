@@ -49,7 +49,7 @@ window.scalable = {
   },
 
   async stats() {
-    const out = {decoded: 0, width: 0, fps: 0, freezes: 0, frozen: 0, plis: 0, nacks: 0, lost: 0, sent: '', at: performance.now() / 1000};
+    const out = {decoded: 0, encoded: 0, width: 0, fps: 0, freezes: 0, frozen: 0, plis: 0, nacks: 0, lost: 0, sent: '', at: performance.now() / 1000};
     for (const s of (await this.in.getStats()).values()) {
       if (s.type === 'inbound-rtp') Object.assign(out, {
         decoded: s.framesDecoded || 0, width: s.frameWidth || 0, fps: s.framesPerSecond || 0, freezes: s.freezeCount || 0, received: s.framesReceived || 0,
@@ -57,7 +57,9 @@ window.scalable = {
       });
     }
     for (const s of (await this.out.getStats()).values()) {
-      if (s.type === 'outbound-rtp') out.sent += `${s.rid || ''} ${s.scalabilityMode} ${s.frameWidth}x${s.frameHeight}@${s.framesPerSecond}; `;
+      if (s.type !== 'outbound-rtp') continue;
+      out.encoded = Math.max(out.encoded, s.framesEncoded || 0);
+      out.sent += `${s.rid || ''} ${s.scalabilityMode} ${s.frameWidth}x${s.frameHeight}@${s.framesPerSecond}; `;
     }
     return out;
   },
