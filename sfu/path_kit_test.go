@@ -12,6 +12,7 @@ import (
 	"github.com/pion/rtp"
 
 	"github.com/sluice-live/sluice"
+	"github.com/sluice-live/sluice/sfu/internal/codec"
 	"github.com/sluice-live/sluice/sfu/internal/estimate"
 	"github.com/sluice-live/sluice/sfu/internal/extension"
 )
@@ -35,6 +36,7 @@ type parcel struct {
 	seq    uint16
 	marker bool
 	key    bool
+	svc    codec.Descriptor
 }
 
 // journey is a shard with one viewer behind a road, in the time of a synctest
@@ -66,6 +68,8 @@ type journey struct {
 	bytes   int // since the last estimate
 	browser browserEstimate
 
+	decoded map[uint16]bool // pictures of scalable layers
+
 	inbox  map[uint16]parcel
 	asked  map[uint16]time.Time
 	head   uint16 // newest media sequence number
@@ -91,6 +95,7 @@ type rung struct {
 	rate, frames int
 	keyEvery     int
 	force        bool
+	parts        []part // spatial layers; nil: none
 }
 
 // roadWire puts what the shard sends on the road.
@@ -104,9 +109,12 @@ func (w roadWire) write(sh *shard, t *track, h *rtp.Header, _ []extension.Elemen
 	switch {
 	case h.SSRC != t.rtxSSRC:
 		p.media = true
-		p.key = startsKeyframe(payload)
 	case !h.Padding:
-		p.rtx, p.seq, p.key = true, binary.BigEndian.Uint16(payload), startsKeyframe(payload[2:])
+		p.rtx, p.seq, payload = true, binary.BigEndian.Uint16(payload), payload[2:]
+	}
+	if c := t.formats[0].codec; p.media || p.rtx {
+		p.key = c.Keyframe(payload)
+		p.svc, _ = c.Descriptor(payload)
 	}
 	if j.est != nil && t.twccID != 0 {
 		p.wide = j.next
@@ -115,8 +123,6 @@ func (w roadWire) write(sh *shard, t *track, h *rtp.Header, _ []extension.Elemen
 	}
 	j.send(p)
 }
-
-func startsKeyframe(vp8 []byte) bool { return vp8[0]&0x10 != 0 && vp8[4]&1 == 0 }
 
 // WriteRTCP takes the shard's sender reports.
 func (j *journey) WriteRTCP(reports []rtcp.Packet) error {
@@ -151,12 +157,32 @@ func (j *journey) send(p parcel) {
 // travel runs f in a bubble with a viewer that sends such reports.
 func travel(t *testing.T, reports string, seed uint64, start road, f func(j *journey)) {
 	t.Helper()
+	travelWith(t, reports, seed, start, simulcast, f)
+}
+
+// simulcast is what a browser publishes of three layers.
+func simulcast(b *bench) (rungs []*rung) {
+	for i, r := range []struct {
+		rid           string
+		width, height int
+		rate          int
+	}{{"q", 320, 180, 150_000}, {"h", 640, 360, 500_000}, {"f", 1280, 720, 2_500_000}} {
+		g := &rung{source: newSource(b, r.rid, uint16(1000*i), uint32(i)*90000), rate: r.rate, keyEvery: 60, force: true}
+		g.size.Store(packSize(r.width, r.height))
+		rungs = append(rungs, g)
+	}
+	return rungs
+}
+
+// travelWith is travel with another publisher.
+func travelWith(t *testing.T, reports string, seed uint64, start road, publish func(b *bench) []*rung, f func(j *journey)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench()
 		b.sh.sfu.start = time.Now().Add(-time.Hour)
 		j := &journey{
 			t: t, b: b, reports: reports, road: start, random: rand.New(rand.NewPCG(seed, 3)), dice: rand.New(rand.NewPCG(seed, 4)), begun: time.Now(),
-			inbox: map[uint16]parcel{}, asked: map[uint16]time.Time{},
+			inbox: map[uint16]parcel{}, asked: map[uint16]time.Time{}, decoded: map[uint16]bool{},
 		}
 		b.m.viewer.rtcp = j
 		b.m.video.wire = roadWire{j}
@@ -165,13 +191,7 @@ func travel(t *testing.T, reports string, seed uint64, start road, f func(j *jou
 		}
 		b.sh.index[b.m.viewer] = 0
 		next := &sources{layered: true}
-		for i, r := range []struct {
-			rid           string
-			width, height int
-			rate          int
-		}{{"q", 320, 180, 150_000}, {"h", 640, 360, 500_000}, {"f", 1280, 720, 2_500_000}} {
-			g := &rung{source: newSource(b, r.rid, uint16(1000*i), uint32(i)*90000), rate: r.rate, keyEvery: 60, force: true}
-			g.size.Store(uint64(r.width)<<32 | uint64(r.height))
+		for _, g := range publish(b) {
 			g.reader.wake = func(urgency) {}
 			g.clock.offset = &ntpOffset{}
 			j.rungs = append(j.rungs, g)
@@ -254,6 +274,10 @@ func (g *rung) shoot(j *journey) {
 		bytes *= 0.94 * (0.8 + 0.4*j.random.Float64())
 	}
 	g.frames++
+	if g.parts != nil {
+		g.shootParts(j, key)
+		return
+	}
 	n := max(1, (int(bytes)+1099)/1100)
 	for i := range n {
 		raw := g.packet(i == 0, i == n-1, key)

@@ -34,7 +34,11 @@ func (j *journey) receive() {
 			j.take(p, now)
 		}
 	}
-	j.show(now)
+	if j.rungs[0].parts != nil {
+		j.showParts(now)
+	} else {
+		j.show(now)
+	}
 	j.ask(now)
 }
 
@@ -75,12 +79,7 @@ func (j *journey) show(now time.Time) {
 		delete(j.inbox, j.wanted)
 		j.wanted++
 		if p.marker {
-			if !j.shown.IsZero() {
-				if gap := now.Sub(j.shown); gap > 150*time.Millisecond {
-					j.freezes = append(j.freezes, gap)
-				}
-			}
-			j.shown = now
+			j.sees(now)
 		}
 	}
 	if !j.seen || int16(j.head-j.wanted) < 0 {
@@ -104,6 +103,14 @@ func (j *journey) show(now time.Time) {
 		j.b.sh.offer(command{kind: wantKeyframe, viewer: j.b.m.viewer})
 		j.hole = now.Add(-800 * time.Millisecond)
 	}
+}
+
+// sees notes a new picture on the screen.
+func (j *journey) sees(now time.Time) {
+	if gap := now.Sub(j.shown); !j.shown.IsZero() && gap > 150*time.Millisecond {
+		j.freezes = append(j.freezes, gap)
+	}
+	j.shown = now
 }
 
 // complete reports whether all of the frame that begins with s is here.

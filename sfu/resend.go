@@ -225,6 +225,9 @@ func (o *outlet) mend(sh *shard, now int64) {
 	index, ok := l.keyframe()
 	if ok && index >= o.resend.renew {
 		o.resend.torn = false
+		if o.cursor < index {
+			o.begin(sh, l, index) // what is left before it would make it wait, and shows no picture
+		}
 		return
 	}
 	if first := l.ring.At(index); ok && first != nil {

@@ -51,6 +51,7 @@ type control struct {
 	hold      bool  // after a decrease, until the path is normal again
 	updated   int64 // when the target last had a chance to grow
 	decreased int64 // when it was last cut
+	drained   int64 // when it was because of a queue
 	suspected int64 // since when the trend tells of overuse; 0: it does not
 	rtt       int64 // smoothed, from sending to the report about it
 
@@ -83,6 +84,7 @@ func (e *Estimator) update(now int64) {
 	}
 	over := c.suspected != 0 && (queue >= sureQueue || now-c.suspected >= suspicion) ||
 		queue >= lossyQueue && loss > fullLoss && !e.floor.falling() ||
+		e.floor.queue() >= minQueue && e.losses.heavy() ||
 		queue >= risingQueue && e.floor.rising() || queue >= leapQueue && e.floor.leaps()
 	excused := e.probe.covers(e.newest) && queue < probeQueue
 	c.overuse = over && !excused
@@ -108,14 +110,17 @@ func (e *Estimator) update(now int64) {
 func (e *Estimator) decrease(now int64) {
 	c := &e.control
 	c.hold = true
-	if now-c.decreased < min(max(c.rtt, 50*millisecond), 300*millisecond) {
+	if now-c.drained < min(max(c.rtt, 50*millisecond), 300*millisecond) {
 		return
 	}
 	received := e.acked.busy()
-	if !e.acked.steady() {
+	switch {
+	case !e.acked.steady():
 		received = e.target
+	case e.losses.heavy():
+		received = min(received, e.acked.brief())
 	}
-	c.decreased = now
+	c.decreased, c.drained = now, now
 	e.probe.onDecrease(now)
 	if beta*received >= e.target {
 		return

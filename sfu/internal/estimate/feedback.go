@@ -51,6 +51,7 @@ func (e *Estimator) Feedback(fb *rtcp.TransportLayerCC, now int64) {
 	if gap {
 		e.acked.restart() // what the missing report told was not nothing
 	}
+	e.losses.open()
 	p := reading{e: e, now: now / 1000, arrival: base, seq: fb.BaseSequenceNumber, deltas: fb.RecvDeltas}
 	left := int(fb.PacketStatusCount)
 	for _, chunk := range fb.PacketChunks[:min(len(fb.PacketChunks), maxChunks)] {
@@ -124,7 +125,7 @@ func (p *reading) lost(n int) {
 	for range m {
 		if r := h.find(seq); r != nil && r.marks&(markArrived|markLost) == 0 {
 			r.marks |= markLost
-			p.e.losses.lost++
+			p.e.losses.lostPacket()
 			p.e.probe.onLost(r)
 			p.heard = true
 		}

@@ -48,6 +48,7 @@ func TestLinkDropsAndRecovers(t *testing.T) {
 		{name: "follows, reports each 100 ms", interval: 100 * millisecond, limit: 400 * millisecond},
 		{name: "follows, long queue", interval: 50 * millisecond, limit: 1500 * millisecond},
 		{name: "follows, short queue", interval: 50 * millisecond, limit: 100 * millisecond},
+		{name: "follows, very short queue", interval: 50 * millisecond, limit: 50 * millisecond},
 		{name: "follows, jitter", interval: 50 * millisecond, limit: 400 * millisecond, jitter: 20 * millisecond},
 		{name: "does not follow", fixed: true, interval: 50 * millisecond, limit: 400 * millisecond},
 	} {

@@ -52,6 +52,9 @@ func (t *throughput) busy() float64 {
 	return max(short, brief)
 }
 
+// brief is the rate over about 130 ms, for a link that has just become narrow.
+func (t *throughput) brief() float64 { return t.rate(briefBuckets) }
+
 func (t *throughput) rate(buckets int64) float64 {
 	if !t.begun {
 		return 0
@@ -70,6 +73,10 @@ func (t *throughput) steady() bool { return t.begun && t.newest-t.since >= minSp
 const (
 	lossTime    = 500 * millisecond
 	lossPackets = 20 // fewer say nothing
+	// heavyLoss is the loss within one report, of heavyPackets at least, that tells
+	// beside any queue that it has just become full.
+	heavyLoss    = 0.50
+	heavyPackets = 4
 )
 
 // lossWindow counts fates in two windows, the present one and the one before.
@@ -77,11 +84,27 @@ type lossWindow struct {
 	arrived, lost       int
 	arrivedOld, lostOld int
 	since               int64
+	told                struct{ arrived, lost int } // by the newest report
+}
+
+// open begins a report.
+func (w *lossWindow) open() { w.told.arrived, w.told.lost = 0, 0 }
+
+// heavy reports whether the newest report tells of so much loss that what arrived is
+// all that the path carries.
+func (w *lossWindow) heavy() bool {
+	return w.told.lost >= heavyPackets && float64(w.told.lost) > heavyLoss*float64(w.told.lost+w.told.arrived)
+}
+
+func (w *lossWindow) lostPacket() {
+	w.lost++
+	w.told.lost++
 }
 
 // arrivedPacket counts a packet; late tells that it was counted lost before.
 func (w *lossWindow) arrivedPacket(late bool) {
 	w.arrived++
+	w.told.arrived++
 	switch {
 	case !late:
 	case w.lost > 0:
@@ -108,6 +131,6 @@ func (w *lossWindow) turn(now int64) bool {
 	if now-w.since < lossTime || w.arrived+w.lost < lossPackets/2 {
 		return false
 	}
-	*w = lossWindow{arrivedOld: w.arrived, lostOld: w.lost, since: now}
+	*w = lossWindow{arrivedOld: w.arrived, lostOld: w.lost, since: now, told: w.told}
 	return true
 }
