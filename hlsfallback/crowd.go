@@ -1,6 +1,9 @@
 package hlsfallback
 
-import "runtime"
+import (
+	"runtime"
+	"sync"
+)
 
 // crowd are requests that wait for the same, in ranks: each is woken when the
 // processors have come through with those before it. Woken at once, they would
@@ -26,8 +29,9 @@ func (c *crowd) join() <-chan struct{} {
 	return c.ranks[i]
 }
 
-// wake wakes all who wait, the first of them at once. It does not block.
-func (c *crowd) wake() {
+// wake wakes all who wait, the first of them at once. It does not block, unless the
+// ushers have gone.
+func (c *crowd) wake(by *ushers) {
 	ranks := c.ranks
 	*c = crowd{}
 	if len(ranks) == 0 {
@@ -35,11 +39,37 @@ func (c *crowd) wake() {
 	}
 	close(ranks[0])
 	if ranks = ranks[1:]; len(ranks) > 0 {
-		go func() {
+		by.do(func() {
 			for _, rank := range ranks {
 				runtime.Gosched()
 				close(rank)
 			}
-		}()
+		})
 	}
+}
+
+// ushers are the goroutines that wake crowds.
+type ushers struct {
+	mu   sync.Mutex
+	gone bool
+	busy sync.WaitGroup
+}
+
+// do runs f in a goroutine that leave waits for, or, after leave, at once.
+func (u *ushers) do(f func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.gone {
+		f()
+		return
+	}
+	u.busy.Go(f)
+}
+
+// leave waits for those who are at it. There are none any more.
+func (u *ushers) leave() {
+	u.mu.Lock()
+	u.gone = true
+	u.mu.Unlock()
+	u.busy.Wait()
 }

@@ -22,10 +22,11 @@ func TestCrowd(t *testing.T) {
 			if len(ranks) > maxRanks || len(ranks) < min(n/rankSize, maxRanks) {
 				t.Errorf("%d requests wait in %d ranks", n, len(ranks))
 			}
-			c.wake()
+			var by ushers
+			c.wake(&by)
 			next := c.join()
 			woken.Wait()
-			synctest.Wait()
+			by.leave()
 			select {
 			case <-next:
 				t.Errorf("%d: who comes after the wake does not wait", n)
@@ -33,4 +34,23 @@ func TestCrowd(t *testing.T) {
 			}
 		}
 	})
+}
+
+// After the end all are woken nevertheless.
+func TestCrowdWithoutUshers(t *testing.T) {
+	var c crowd
+	var by ushers
+	by.leave()
+	var all []<-chan struct{}
+	for range 10 * rankSize {
+		all = append(all, c.join())
+	}
+	c.wake(&by)
+	for i, one := range all {
+		select {
+		case <-one:
+		default:
+			t.Errorf("request %d is not woken", i)
+		}
+	}
 }

@@ -19,6 +19,7 @@ type Handler struct {
 	done      chan struct{} // closed by Close
 	closing   sync.Once
 	loading   sync.WaitGroup
+	ushers    ushers
 	parked    atomic.Int64
 	stats     counters
 	grants    grants
@@ -65,12 +66,13 @@ func (h *Handler) Close() {
 		h.cancel()
 	})
 	h.loading.Wait()
+	h.ushers.leave()
 }
 
 // Begin takes note of a recording that starts, or goes on after a restart: what
 // there is of it is read from the shelf before anybody sees it.
 func (h *Handler) Begin(rec sluice.Recording) {
-	s := newShow(rec, h.config)
+	s := newShow(rec, h.config, &h.ushers)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	select {

@@ -327,7 +327,7 @@ func TestPastIsReadWhileTheShowGoesOn(t *testing.T) {
 	f.segment(5)
 	f.h.Close()
 	f.start()
-	s := newShow(f.rec, f.h.config)
+	s := newShow(f.rec, f.h.config, &f.h.ushers)
 	f.h.shows["rec1"], f.h.stream["demo"] = s, s
 	f.h.Describe("rec1", f.shelf.renditions["rec1"])
 	f.segment(30)

@@ -24,11 +24,12 @@ type show struct {
 	order  []string // renditions as described
 	tracks map[string]*track
 	over   bool
+	ushers *ushers
 }
 
-func newShow(rec sluice.Recording, config Config) *show {
+func newShow(rec sluice.Recording, config Config, by *ushers) *show {
 	return &show{
-		rec: rec, config: config,
+		rec: rec, config: config, ushers: by,
 		loaded: make(chan struct{}), first: make(chan struct{}),
 		tracks: map[string]*track{},
 	}

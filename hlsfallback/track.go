@@ -214,10 +214,10 @@ func (t *track) end() {
 // changed wakes who waits. mu is held.
 func (t *track) changed(segment bool) {
 	t.drawn = nil
-	t.parted.wake()
+	t.parted.wake(t.show.ushers)
 	if segment {
 		t.keys = nil
-		t.ended.wake()
+		t.ended.wake(t.show.ushers)
 	}
 }
 

@@ -114,7 +114,7 @@ func (v *shelved) load(ctx context.Context, rec string) (*show, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	s := newShow(about, v.config)
+	s := newShow(about, v.config, &ushers{})
 	s.archive = true
 	s.describe(renditions, false)
 	size := 1

@@ -32,21 +32,38 @@ func (n *Node) close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), n.config.Shutdown.Timeout)
 	defer cancel()
-	var errs []error
-	step := func(what string, f func() error) {
-		if err := within(ctx, f); err != nil {
-			errs = append(errs, fmt.Errorf("close %s: %w", what, err))
-		}
+	c := &closing{ctx: ctx}
+	noticed := n.sendAway(c)
+	n.closeRequests(c)
+	n.closeMedia(c, noticed)
+	n.closeStores(c)
+	return errors.Join(c.errs...)
+}
+
+// closing is the order in which things end, each within what is left of the time.
+type closing struct {
+	ctx  context.Context
+	errs []error
+}
+
+func (c *closing) step(what string, f func() error) {
+	if err := within(c.ctx, f); err != nil {
+		c.errs = append(c.errs, fmt.Errorf("close %s: %w", what, err))
 	}
+}
+
+// sendAway tells other nodes and the players to go elsewhere. It returns until when
+// they need media.
+func (n *Node) sendAway(c *closing) (noticed time.Time) {
 	if n.cluster != nil && n.cluster.registry != nil {
 		n.cluster.registry.Beat()
 	}
 	if n.relays != nil && n.whep != nil {
-		step("relays of others", func() error { n.relays.leave(ctx); return nil })
+		c.step("relays of others", func() error { n.relays.leave(c.ctx); return nil })
 	}
-	noticed := time.Now()
+	noticed = time.Now()
 	if n.whep != nil {
-		step("whep", func() error {
+		c.step("whep", func() error {
 			if n.whep.Reconnect(n.back, n.config.Drain.Back) > 0 {
 				noticed = time.Now().Add(notice)
 			}
@@ -54,6 +71,11 @@ func (n *Node) close() error {
 			return nil
 		})
 	}
+	return noticed
+}
+
+// closeRequests ends what is asked of this node, and what it asks of others.
+func (n *Node) closeRequests(c *closing) {
 	n.neighbours.stop()
 	n.forward.stop()
 	if n.relays != nil {
@@ -63,47 +85,54 @@ func (n *Node) close() error {
 		n.relaying.Close()
 	}
 	if n.whip != nil {
-		step("whip", func() error { n.whip.Close(); return nil })
+		c.step("whip", func() error { n.whip.Close(); return nil })
 	}
 	if n.hls != nil {
-		step("hls", func() error { n.hls.Close(); return nil })
+		c.step("hls", func() error { n.hls.Close(); return nil })
 	}
 	if n.chat != nil {
-		step("chat", n.chat.Close)
+		c.step("chat", n.chat.Close)
 	}
 	if n.public != nil {
-		step("public port", func() error {
-			ctx, cancel := context.WithTimeout(ctx, n.config.Shutdown.Timeout/portShare)
+		c.step("public port", func() error {
+			ctx, cancel := context.WithTimeout(c.ctx, n.config.Shutdown.Timeout/portShare)
 			defer cancel()
 			return n.public.shutdown(ctx)
 		})
 	}
+}
+
+// closeMedia ends recordings, and sessions when the players have been told.
+func (n *Node) closeMedia(c *closing, noticed time.Time) {
 	if n.recorder != nil {
-		step("recorder", n.recorder.Close)
+		c.step("recorder", n.recorder.Close)
 	}
 	if n.media != nil {
-		step("notice", func() error { <-time.After(time.Until(noticed)); return nil })
-		step("media", n.media.Close)
+		c.step("notice", func() error { <-time.After(time.Until(noticed)); return nil })
+		c.step("media", n.media.Close)
 	}
 	if n.relays != nil {
-		step("relays", func() error { n.relays.wait(); return nil })
+		c.step("relays", func() error { n.relays.wait(); return nil })
 	}
+}
+
+// closeStores ends what the others needed until now.
+func (n *Node) closeStores(c *closing) {
 	if n.files != nil {
-		step("recordings", n.files.Close)
+		c.step("recordings", n.files.Close)
 	}
 	if n.shared != nil {
-		step("shared recordings", n.shared.Close)
+		c.step("shared recordings", n.shared.Close)
 	}
 	if n.cluster != nil {
-		step("cluster", func() error { return n.cluster.close(ctx) })
+		c.step("cluster", func() error { return n.cluster.close(c.ctx) })
 	}
 	if n.catalog != nil {
-		step("database", n.catalog.Close)
+		c.step("database", n.catalog.Close)
 	}
 	if n.ops != nil {
-		step("ops port", func() error { return n.ops.shutdown(ctx) })
+		c.step("ops port", func() error { return n.ops.shutdown(c.ctx) })
 	}
-	return errors.Join(errs...)
 }
 
 // within runs f, and gives it up when ctx ends.
