@@ -76,6 +76,13 @@ func (r *recording) quiet(from, to time.Duration) []moment {
 	})
 }
 
+// calm says that nothing stood still in a time, nor shortly before it.
+func (r *recording) calm(from, to time.Duration) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !slices.ContainsFunc(r.stalls, func(s stall) bool { return s.from <= to && s.to >= from-2*aftermath })
+}
+
 // settle lets time pass, once more when the machine stood still in it, and returns
 // the samples since from that tell something.
 func (r *recording) settle(t testing.TB, from, d time.Duration) []moment {
