@@ -17,7 +17,7 @@ import (
 // testHopCost measures what a hop adds to a packet's way, and what a viewer costs
 // the node that it is at, when the publisher is there, one hop and two hops away.
 // HOPS is how long each measurement lasts, with 100 viewers; without it they are few
-// and it is short.
+// and it is short. SPREAD is the time between two packets of a frame, 0 without it.
 func testHopCost(t *testing.T, built *cluster) {
 	a, b, c := chain(t, built)
 	lasts, viewers := time.Second, 20
@@ -28,18 +28,25 @@ func testHopCost(t *testing.T, built *cluster) {
 		}
 		viewers = 100
 	}
+	var spread time.Duration
+	if text := os.Getenv("SPREAD"); text != "" {
+		var err error
+		if spread, err = time.ParseDuration(text); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for hops, m := range []*member{a, b, c} {
 		report, err := load.Run(t.Context(), load.Config{
 			Target:     load.Target{URL: m.url, Stream: "load", WHIPURL: a.url + "/whip/load", WHEPURL: m.url + "/whep/load"},
-			Publishers: 1, Viewers: viewers, Probes: 4, Duration: lasts, Codec: load.H264, Bitrate: 2_500_000,
+			Publishers: 1, Viewers: viewers, Probes: 4, Duration: lasts, Codec: load.H264, Bitrate: 2_500_000, Spread: spread,
 			Reading: load.Reading{Readers: 1}, PID: m.cmd.Process.Pid,
 		}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		v, d := report.Viewers, report.ForwardDelay
-		t.Logf("%d hops: %d of %d viewers, first keyframe p50 %.0f ms, p99 %.0f ms; packets p50 %.2f ms, p99 %.2f ms; %.2f %% lost, %.2f %% of the pictures missing; %.3f CPU-seconds for a gigabit, RSS %d MB",
-			hops, v.Connected, viewers, report.Join.FirstKeyframe.P50, report.Join.FirstKeyframe.P99, d.P50, d.P99,
+		v, d, f := report.Viewers, report.ForwardDelay, report.FrameLatency
+		t.Logf("%d hops: %d of %d viewers, first keyframe p50 %.0f ms, p99 %.0f ms; packets p50 %.2f ms, p99 %.2f ms; frames p50 %.2f ms, p99 %.2f ms; %.2f %% lost, %.2f %% of the pictures missing; %.3f CPU-seconds for a gigabit, RSS %d MB",
+			hops, v.Connected, viewers, report.Join.FirstKeyframe.P50, report.Join.FirstKeyframe.P99, d.P50, d.P99, f.P50, f.P99,
 			report.Received.Lost, report.Received.MissingFrames, report.Server.PerGigabit, report.Server.RSS>>20)
 		if v.Connected != viewers || report.Received.Delivered < 90 {
 			t.Errorf("%d hops: %+v, %+v", hops, v, report.Received)
