@@ -112,13 +112,25 @@ func byPerson(p *runtime.EvaluateParams) {
 	p.UserGesture = &yes
 }
 
+// describe says how a page's player or publisher is.
+const describe = `(() => {
+  const {player, sides} = document.querySelector('live-player') ?? {};
+  const {state, error} = player ?? window.studio?.publisher ?? {};
+  const {hls, mode, recorded, rewind} = sides ?? {};
+  const ranges = (all) => Array.from(all ?? [], (_, i) => all.start(i).toFixed(1) + '-' + all.end(i).toFixed(1));
+  return JSON.stringify({
+    page: String(location), state, error: error?.stack ?? error?.message, mode, recorded, range: rewind?.range, capture: rewind?.capture,
+    at: hls?.currentTime, ready: hls?.readyState, paused: hls?.paused, seeking: hls?.seeking, buffered: ranges(hls?.buffered), wrong: hls?.error?.message,
+  });
+})()`
+
 // until waits for a condition in the page.
 func (b *tab) until(what, condition string) {
 	b.t.Helper()
 	seen := false
 	defer func() {
 		if !seen {
-			b.t.Log(eval[string](b, "(({state, error} = {}) => `${location}: ${state} ${error?.stack ?? ''}`)(document.querySelector('live-player')?.player ?? window.studio?.publisher)"))
+			b.t.Log(eval[string](b, describe))
 		}
 	}()
 	poll(b.t, pageTimeout, 100*time.Millisecond, what, func() bool {

@@ -19,6 +19,7 @@ const SAME_MS = 80; // capture times so near are the same moment
 const AGREE_MS = 3000; // for the two sides to agree on the time
 const OVER_MS = 5000; // without a picture after the end of a show: there are none left
 const MISSED_MS = 5000; // less than this is not worth catching up
+const AGAIN_MS = 1000; // of what was seen last is shown again: behind the last picture there may be nothing for long
 const REFUSED = [400, 401, 403, 404]; // the recorded side would refuse as well
 const LOST = ['stalled', 'reconnecting', 'failed'];
 const CAN_FALL_BACK = ['connecting', 'live', 'stalled', 'reconnecting'];
@@ -100,7 +101,7 @@ export class Director extends EventTarget {
 
   catchUp() {
     const from = this.#stopped?.capture ?? this.#seen;
-    if (from) this.seek(from);
+    if (from) this.seek(from - AGAIN_MS);
   }
 
   /** WebRTC shows pictures now. */

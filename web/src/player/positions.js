@@ -11,11 +11,12 @@ export function whole({deltaUpdateFailed, fragments}) {
   return !deltaUpdateFailed && !fragments.includes(null);
 }
 
-/** Position of a capture time, within what there is. */
+/** Position of a capture time, within what there is: of a moment that is missing, that of the next media. */
 export function positionOf(capture, {fragments, edge}) {
   let best = fragments[0];
   for (const f of fragments) if (f.programDateTime && f.programDateTime <= capture) best = f;
-  const at = best.start + (capture - best.programDateTime) / 1000;
+  const next = best.gap && fragments.find((f) => !f.gap && f.start > best.start);
+  const at = next ? next.start + HOLE_S : best.start + (capture - best.programDateTime) / 1000;
   return Math.max(fragments[0].start + HOLE_S, Math.min(at, edge - EDGE_S));
 }
 
