@@ -2,7 +2,7 @@
 
 const NEAR_MS = 20; // apart that nobody notices
 const FAR_MS = 60; // apart that sound alone would take too long to catch up
-const STEP_MS = 80; // a picture is held back by so much at once: longer looks like a stall
+const STEP_MS = 120; // a picture is held back by so much at once: longer looks like a stall
 const MAX_MS = 1000; // neither is held back for longer
 const LOOKS = 3; // in a row that agree: one alone may be that of a late picture
 const SLACK_MS = 20; // a jitter buffer of sound is content with a frame more or less than it is told
