@@ -64,6 +64,19 @@ func take(t *testing.T, sink *net.UDPConn, n int) (packets []rtp.Packet) {
 	return packets
 }
 
+// evened is a viewer that has been sent a keyframe of one packet, and where its
+// packets go.
+func evened(t *testing.T) (*bench, *net.UDPConn, *source) {
+	t.Helper()
+	b := newBench()
+	sink := direct(t, b)
+	src := newSource(b, "", 1, 0)
+	b.sources(src)
+	src.frame(b, 1, true)
+	b.pass(0)
+	return b, sink, src
+}
+
 // sized feeds a frame whose payloads have these sizes and returns them.
 func (s *source) sized(b *bench, key bool, sizes ...int) (payloads [][]byte) {
 	for i, size := range sizes {
@@ -109,12 +122,7 @@ func TestPacketsOfAFrameAreMadeEqual(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench()
-			sink := direct(t, b)
-			src := newSource(b, "", 1, 0)
-			b.sources(src)
-			src.frame(b, 1, true)
-			b.pass(0)
+			b, sink, src := evened(t)
 			if tt.prepare != nil {
 				tt.prepare(b.m)
 			}
@@ -145,12 +153,7 @@ func TestPacketsOfAFrameAreMadeEqual(t *testing.T) {
 // TestAPaddedPacketIsSentAgainWithoutPadding: retransmissions have the payload
 // alone (RFC 4588 section 4).
 func TestAPaddedPacketIsSentAgainWithoutPadding(t *testing.T) {
-	b := newBench()
-	sink := direct(t, b)
-	src := newSource(b, "", 1, 0)
-	b.sources(src)
-	src.frame(b, 1, true)
-	b.pass(0)
+	b, sink, src := evened(t)
 	want := src.sized(b, false, 1000, 1000, 1001, 1001)
 	b.pass(33 * time.Millisecond)
 	b.sh.flush()
@@ -170,12 +173,7 @@ func TestAPaddedPacketIsSentAgainWithoutPadding(t *testing.T) {
 
 // TestFramesInPartsAreMadeEqualByPart: what has not come yet is not known.
 func TestFramesInPartsAreMadeEqualByPart(t *testing.T) {
-	b := newBench()
-	sink := direct(t, b)
-	src := newSource(b, "", 1, 0)
-	b.sources(src)
-	src.frame(b, 1, true)
-	b.pass(0)
+	b, sink, src := evened(t)
 	raw := func(size int, last bool) []byte {
 		p := rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: src.seq, Timestamp: src.ts, SSRC: 5, Marker: last}, Payload: append([]byte{0x80, 0x80, 0x80, 2}, make([]byte, size-4)...)}
 		src.seq++

@@ -263,12 +263,11 @@ func (v *virtual) peer(ip string) *webrtc.PeerConnection {
 	return pc
 }
 
-// film publishes frames until the test ends; lost packets are sent again by
-// Pion's responder.
-func (v *virtual) film(s *SFU, ip, mime string) *Publisher {
+// sends makes a publisher of one track.
+func (v *virtual) sends(s *SFU, ip string, format webrtc.RTPCodecCapability) (*webrtc.PeerConnection, *webrtc.TrackLocalStaticRTP, *webrtc.RTPSender, *Publisher) {
 	v.t.Helper()
 	pc := v.peer(ip)
-	track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: mime, ClockRate: 90000}, "video", "cam")
+	track, err := webrtc.NewTrackLocalStaticRTP(format, "track", "cam")
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -281,12 +280,20 @@ func (v *virtual) film(s *SFU, ip, mime string) *Publisher {
 		v.t.Fatal(err)
 	}
 	setAnswer(v.t, pc, p.Answer())
+	return pc, track, transceiver.Sender(), p
+}
+
+// film publishes frames until the test ends; lost packets are sent again by
+// Pion's responder.
+func (v *virtual) film(s *SFU, ip, mime string) *Publisher {
+	v.t.Helper()
+	pc, track, sender, p := v.sends(s, ip, webrtc.RTPCodecCapability{MimeType: mime, ClockRate: 90000})
 	ctx, stop := context.WithCancel(context.Background())
 	c := &camera{pc: pc, pub: p, stop: stop, mime: mime}
 	c.done.Go(func() { c.shoot(ctx, track) })
 	c.done.Go(func() {
 		for {
-			if _, _, err := transceiver.Sender().ReadRTCP(); err != nil {
+			if _, _, err := sender.ReadRTCP(); err != nil {
 				return
 			}
 		}

@@ -52,19 +52,7 @@ func TestSoundOverLossyPaths(t *testing.T) {
 // speak publishes frames of sound, each with its number, until the test ends.
 func (v *virtual) speak(s *SFU, ip string) {
 	v.t.Helper()
-	pc := v.peer(ip)
-	track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}, "audio", "mic")
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	if _, err := pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly}); err != nil {
-		v.t.Fatal(err)
-	}
-	p, err := s.Publish(v.t.Context(), offerFromAt(v.t, pc, ip))
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	setAnswer(v.t, pc, p.Answer())
+	_, track, _, p := v.sends(s, ip, webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2})
 	ctx, stop := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	done.Go(func() {
