@@ -163,6 +163,7 @@ func TestBrowserFallsBack(t *testing.T) {
 		r.check(t)
 	})
 	t.Run("live from the past", func(t *testing.T) { returnsFromThePast(b.in(t), wire, free, blocked) })
+	t.Run("sound in a frame", func(t *testing.T) { soundStays(t, wire, n.URL+"/embed/clock", free, blocked) })
 	t.Run("never connected", func(t *testing.T) {
 		b := b.in(t)
 		wire.Set(blocked)
@@ -175,7 +176,7 @@ func TestBrowserFallsBack(t *testing.T) {
 			t.Errorf("LL-HLS is %.0f ms behind", s.at(0.5))
 		}
 	})
-	t.Run("sound in a frame", func(t *testing.T) { soundStays(t, wire, n.URL+"/embed/clock", free, blocked) })
+	t.Run("the end of the show", func(t *testing.T) { endsByHLS(b.in(t), camera) })
 }
 
 // check holds what must be so however busy the machine is; the target for a freeze

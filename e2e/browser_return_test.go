@@ -53,6 +53,25 @@ func returnsFromThePast(b *tab, wire *netwire.Wire, free, blocked netwire.Settin
 	r.check(t)
 }
 
+// endsByHLS ends the show of camera while LL-HLS stands in: its last moment is seen
+// before the page says that it is over.
+func endsByHLS(b, camera *tab) {
+	t := b.t
+	t.Helper()
+	b.exec(`window.left = 0;
+		setInterval(() => {
+			const {currentTime, buffered} = ` + element + `.sides.hls;
+			if (` + playsHLS + ` && buffered.length) window.left = buffered.end(buffered.length - 1) - currentTime;
+		}, 10)`)
+	camera.exec(goLive)
+	b.until("the page says so", "!"+playsHLS+" && ['paused', 'offline'].includes("+state+")")
+	left := 1000 * eval[float64](b, "window.left")
+	t.Logf("%.0f ms of what had come were not shown", left)
+	if left > 300 { // sound and picture need not end together
+		t.Errorf("the show ended %.0f ms before its end", left)
+	}
+}
+
 // qualityStays picks a quality and looks for it on both sides, and in a session
 // that takes the place of another.
 func qualityStays(b *tab) {

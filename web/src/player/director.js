@@ -18,10 +18,12 @@ const GAP_MS = 150;
 const SAME_MS = 80; // capture times so near are the same moment
 const AGREE_MS = 3000; // for the two sides to agree on the time
 const OVER_MS = 5000; // without a picture after the end of a show: there are none left
+const DRY_MS = 1500; // the same while the recorded side stands in: that is more than it is behind
 const MISSED_MS = 5000; // less than this is not worth catching up
 const AGAIN_MS = 1000; // of what was seen last is shown again: behind the last picture there may be nothing for long
 const REFUSED = [400, 401, 403, 404]; // the recorded side would refuse as well
 const LOST = ['stalled', 'reconnecting', 'failed'];
+const ENDED = ['paused', 'offline'];
 const CAN_FALL_BACK = ['connecting', 'live', 'stalled', 'reconnecting'];
 
 /**
@@ -120,6 +122,7 @@ export class Director extends EventTarget {
     this.#hear();
     if (seen && this.mode !== 'behind') this.#seen = Math.max(this.#seen ?? 0, seen);
     if (this.mode === 'live') this.#watch(now);
+    else if (this.mode === 'fallback' && this.#isSeen(now)) this.#toLive();
     else if (this.mode === 'fallback') this.#mayReturn(now);
     else if (this.front !== this.#hls && this.#rewind.painted) this.#swap(this.#hls);
     else if (this.front === this.#hls && this.#isOver(now)) this.#toLive();
@@ -186,6 +189,13 @@ export class Director extends EventTarget {
     return this.#rewind.ended || (this.#gone && !document.hidden && !this.#hls.paused && now - this.#rewind.shownAt > OVER_MS);
   }
 
+  /** The stream has stopped, and all that stands in for it has been shown. */
+  #isSeen(now) {
+    if (!ENDED.includes(this.#whep.state)) return false;
+    const since = Math.max(this.#rewind.shownAt, this.#stopped?.at ?? 0);
+    return this.#rewind.ended || this.#hls.paused || document.hidden || now - since > DRY_MS;
+  }
+
   /** Milliseconds without a picture until the recorded side gets ready: longer where pictures are uneven, or only they are late. */
   #patience() {
     const [least, most] = LATE_MS;
@@ -243,10 +253,7 @@ export class Director extends EventTarget {
   }
 
   #state(state) {
-    if (state === 'paused' || state === 'offline') {
-      this.#stopped ||= {capture: this.#seen, at: performance.now()};
-      if (this.mode === 'fallback') this.#toLive(); // nothing new comes there either
-    }
+    if (ENDED.includes(state)) this.#stopped ||= {capture: this.#seen, at: performance.now()};
     if (state === 'offline') this.#gone = true;
     if (state !== 'live') return;
     if (this.#gone && this.mode === 'live') this.#rewind.reset(); // another show may run now
