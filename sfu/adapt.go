@@ -201,7 +201,7 @@ func (m *member) change(c *menu, index int, path *estimate.State, now int64) {
 	case old == nil:
 	case old != next:
 		if clogged(path) && next.bitrate() < old.bitrate() {
-			hold(&m.video.current, nil)
+			occupy(&m.video.current, nil)
 		}
 	case point != m.video.point:
 		lossy := path.Overuse && path.Loss > tornLoss && point.Spatial < m.video.point.Spatial
@@ -233,8 +233,8 @@ func (m *member) limits() choice.Limits {
 func (m *member) stop() {
 	for _, o := range []*outlet{m.video, m.audio} {
 		if o != nil {
-			hold(&o.wanted, nil)
-			hold(&o.current, nil)
+			occupy(&o.wanted, nil)
+			occupy(&o.current, nil)
 		}
 	}
 }

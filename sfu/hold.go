@@ -87,7 +87,7 @@ func (sh *shard) round(timer *time.Timer) {
 	backlog := sh.forward(sh.now)
 	at := sh.next
 	sh.next = 0
-	if soon := sh.now + int64(paceInterval); backlog && (at == 0 || soon < at) {
+	if soon := sh.sfu.now() + int64(paceInterval); backlog && (at == 0 || soon < at) {
 		at = soon
 	}
 	if at == 0 {
@@ -95,6 +95,7 @@ func (sh *shard) round(timer *time.Timer) {
 		return
 	}
 	sh.schedule(timer, at)
+	sh.waiting.Store(backlog || !sh.hasty) // what comes next may be due before
 }
 
 // schedule makes sure of a round at that time or before.

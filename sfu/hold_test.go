@@ -8,6 +8,7 @@ import (
 
 	"github.com/pion/rtp"
 
+	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/sfu/internal/codec"
 )
 
@@ -178,6 +179,48 @@ func TestPartsOfAFrameWaitForItsEnd(t *testing.T) {
 			g.next(2 * time.Millisecond)
 			g.want(t, "parts, at the pace of the path", 1, 2, 3)
 		})
+	})
+}
+
+// noted is the writer of a viewer's track that notes when packets are sent.
+type noted struct {
+	*gate
+	sent []int // milliseconds from the gate's begun
+}
+
+// WriteRTP implements the writer of a track.
+func (n *noted) WriteRTP(*rtp.Header, []byte) (int, error) {
+	n.sent = append(n.sent, int(time.Since(n.begun).Milliseconds()))
+	return 0, nil
+}
+
+// TestBusyPathDoesNotWaitForOthers: a viewer whose path is busy gets parts of frames
+// beside one who gets whole ones.
+func TestBusyPathDoesNotWaitForOthers(t *testing.T) {
+	open(t, func(g *gate) {
+		busy := &noted{gate: g}
+		v := &Viewer{session: &session{sfu: g.sh.sfu}, stream: g.sh.stream, video: testTrack(nil), rtcp: g.out}
+		v.video.writer = busy
+		m := newMember(v, pionWire{}, sluice.LayerChoice{}, g.sh.sfu.now())
+		g.sh.members = append(g.sh.members, m)
+		g.sh.signal(choices)
+		synctest.Wait()
+		g.give(g.packet(true, true, true))
+		g.next(0)
+		m.video.pace = 50_000_000
+		g.spread(1, true) // the shard notices
+		g.next(33 * time.Millisecond)
+		m.video.pace = 50_000_000
+		g.begun, g.sent, busy.sent = time.Now(), nil, nil
+		for i := range 4 {
+			g.give(g.packet(i == 0, i == 3, false))
+			time.Sleep(2500 * time.Microsecond)
+			synctest.Wait()
+		}
+		if want := []int{1, 3, 6, 7}; !slices.Equal(busy.sent, want) {
+			t.Errorf("packets 2.5 ms apart were sent after %v ms, want %v", busy.sent, want)
+		}
+		g.want(t, "the viewer beside", repeated(7, 4)...)
 	})
 }
 

@@ -75,10 +75,10 @@ func (o *outlet) want(l *layer, now int64) {
 	if l == o.wanted {
 		return
 	}
-	hold(&o.wanted, l)
+	occupy(&o.wanted, l)
 	o.since = now
 	if l == nil {
-		hold(&o.current, nil)
+		occupy(&o.current, nil)
 		return
 	}
 	o.from = l.ring.Head()
@@ -87,8 +87,8 @@ func (o *outlet) want(l *layer, now int64) {
 // aim sets the operating point of the wanted layer.
 func (o *outlet) aim(p thin.Point) { o.point = p }
 
-// hold points slot at l and keeps the layers' count of watchers.
-func hold(slot **layer, l *layer) {
+// occupy puts l into slot and keeps the layers' count of watchers.
+func occupy(slot **layer, l *layer) {
 	if *slot != nil {
 		(*slot).watchers.Add(-1)
 	}
@@ -175,7 +175,7 @@ func (o *outlet) refill(now int64) {
 func (o *outlet) overrun(sh *shard, head uint64, now int64) {
 	o.dropped += head - o.cursor
 	sh.sfu.counters.overrun.Add(head - o.cursor)
-	hold(&o.current, nil)
+	occupy(&o.current, nil)
 	o.from, o.since = head, now
 }
 
@@ -253,7 +253,7 @@ func (o *outlet) begin(sh *shard, l *layer, index uint64) {
 	if o.current != nil && o.current != l {
 		o.countSwitch(sh)
 	}
-	hold(&o.current, l)
+	occupy(&o.current, l)
 	o.resend.blind = false
 	o.cursor, o.format, o.begun = index, o.track.format(l), sh.now
 }

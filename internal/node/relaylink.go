@@ -181,6 +181,7 @@ const (
 func (l *link) hold(ctx context.Context) linkEnd {
 	tick := time.NewTicker(linkCheck)
 	defer tick.Stop()
+	l.judged = time.Now() // nobody looks while another link is sought
 	cut := l.cut
 	for {
 		select {

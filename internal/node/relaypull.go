@@ -231,6 +231,7 @@ func (p *pull) parents(ctx context.Context, old *link) ([]signaling.Edge, error)
 	owner, listed, err := p.lookup(ctx)
 	switch {
 	case sluice.CodeOf(err) == sluice.CodeNotFound || err == nil && owner.Node == r.self:
+		p.listed = nil
 		return nil, &sluice.Error{Code: sluice.CodeStreamOffline, Detail: "nobody publishes this stream", RetryAfter: 2 * time.Second}
 	case err == nil:
 		p.owner, p.listed = owner, listed
