@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/sluice-live/sluice/internal/catalog"
@@ -13,15 +14,23 @@ import (
 type knowledge struct {
 	lacking bool
 	asking  bool
-	newer   map[[2]string]bool // kinds and targets of what was decided since it lacks something
+	newer   window // kinds and targets of what was decided since it lacks something
 }
 
 // note remembers a decision that may not be in the database yet.
 func (k *knowledge) note(e event) {
 	if k.lacking && e.Kind != sayEvent {
-		k.newer[[2]string{e.Kind, e.Target}] = true
+		k.newer.set(decisionKey(e.Kind, e.Target), "")
 	}
 }
+
+// decided reports whether a decision is newer than what can be read.
+func (k *knowledge) decided(kind, target string) bool {
+	_, newer := k.newer.get(decisionKey(kind, target))
+	return newer
+}
+
+func decisionKey(kind, target string) string { return kind + "\x00" + target }
 
 // past is what was kept of a room; nil is what could not be read.
 type past struct {
@@ -48,28 +57,31 @@ func (r *room) recall() (past, error) {
 // learn takes what was read.
 func (r *room) learn(p past, err error) {
 	if err != nil && r.ctx.Err() == nil {
-		r.log.Error("the chat goes on without all that was kept of it", "err", err)
+		level := slog.LevelError
+		if r.known.lacking { // said already
+			level = slog.LevelDebug
+		}
+		r.log.Log(r.ctx, level, "the chat goes on without all that was kept of it", "err", err)
 	}
-	newer := r.known.newer
 	was := r.slow()
-	if p.settings != nil && !newer[[2]string{rulesEvent}] {
+	if p.settings != nil && !r.known.decided(rulesEvent, "") {
 		r.settings = *p.settings
 	}
 	for _, b := range p.bans {
-		if !newer[[2]string{banEvent, b.User}] {
+		if !r.known.decided(banEvent, b.User) {
 			r.bans[b.User] = ban{until: b.Until, origin: b.Origin}
 		}
 	}
 	for _, m := range p.messages {
-		if !newer[[2]string{deleteEvent, m.ID}] {
+		if !r.known.decided(deleteEvent, m.ID) {
 			r.remember(m)
 		}
 	}
 	switch {
 	case err == nil:
-		r.known.lacking, r.known.newer = false, nil
+		r.known.lacking, r.known.newer = false, window{}
 	case !r.known.lacking:
-		r.known.lacking, r.known.newer = true, map[[2]string]bool{}
+		r.known.lacking, r.known.newer = true, newWindow(refWindow)
 	}
 	if was != r.slow() {
 		r.queue(item{frame: marshal(slowFrame{"slow", r.slow()})})

@@ -3,8 +3,9 @@
 const NEAR_MS = 20; // apart that nobody notices
 const FAR_MS = 60; // apart that sound alone would take too long to catch up
 const STEP_MS = 120; // a picture is held back by so much at once: longer looks like a stall
-const MAX_MS = 1000; // neither is held back for longer
+const MAX_MS = 400; // neither is held back for longer: what bad links need, and no stall makes the viewer late
 const LOOKS = 3; // in a row that agree: one alone may be that of a late picture
+const BLIND = 8; // readings in a row that cannot be compared: more than a frozen picture makes
 const SLACK_MS = 20; // a jitter buffer of sound is content with a frame more or less than it is told
 
 /** The mean delay of a jitter buffer between two readings, in ms; null while nothing left it. */
@@ -23,14 +24,15 @@ class Delay {
 /**
  * Holds back the one of sound and picture that is ahead of the other, and lets it go when
  * the other has caught up: left to themselves, browsers take many seconds for it. What is
- * held is let go before the other is held, so that delay does not add up. One for each
- * connection.
+ * held is let go before the other is held, so that delay does not add up, and when they
+ * cannot be compared. One for each connection.
  */
 export class Together {
   #receivers; // {audio, video}
   #held = {audio: 0, video: 0}; // ms
   #wait = 0;
   #looks = []; // the last ones: {ahead, level} of the sound, ms
+  #blind = BLIND; // readings since the last that could be compared
   #sound = new Delay();
   #soundTarget = new Delay();
   #pictureTarget = new Delay();
@@ -50,8 +52,9 @@ export class Together {
     if (wait < this.#wait) this.#held.video = Math.max(this.#held.video, this.#wait);
     this.#wait = wait;
     const ahead = audio.estimatedPlayoutTimestamp - video.estimatedPlayoutTimestamp;
-    if (level === null || pictureTarget === null || Number.isNaN(ahead)) this.#looks = [];
-    else this.#looks = [...this.#looks, {ahead, level}].slice(-LOOKS);
+    if (level === null || pictureTarget === null || Number.isNaN(ahead)) [this.#looks, this.#blind] = [[], this.#blind + 1];
+    else [this.#looks, this.#blind] = [[...this.#looks, {ahead, level}].slice(-LOOKS), 0];
+    if (this.#blind >= BLIND) this.#held = {audio: 0, video: 0};
     if (this.#looks.length === LOOKS) this.#correct(soundTarget, pictureTarget);
     this.#apply();
   }
