@@ -28,12 +28,13 @@ func TestScalableLayers(t *testing.T) {
 		descriptor             bool
 		lowest                 string  // choice
 		width, low             int     // of the picture, all layers and the lowest
-		share                  float64 // of the frames, the lowest temporal layer, at most
+		share                  float64 // of the pictures, the lowest temporal layer, at most
+		spatial                int     // layers of a picture, each of which the browser counts as encoded
 	}{
-		{"VP9 L3T3_KEY", "VP9", `[{scalabilityMode: 'L3T3_KEY', maxBitrate: 1200000}]`, false, `{"spatialLayerId":0,"temporalLayerId":0}`, 960, 240, 0.4},
-		{"AV1 L3T3_KEY", "AV1", `[{scalabilityMode: 'L3T3_KEY', maxBitrate: 1200000}]`, true, `{"spatialLayerId":0,"temporalLayerId":0}`, 960, 240, 0.4},
-		{"AV1 L1T3 without the descriptor", "AV1", `[{scalabilityMode: 'L1T3', maxBitrate: 600000}]`, false, `{"maxTemporalLayerId":0}`, 960, 960, 0.4},
-		{"VP8 simulcast", "VP8", `[{rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150000, scalabilityMode: 'L1T3'}, {rid: 'f', maxBitrate: 800000, scalabilityMode: 'L1T3'}]`, false, `{"encodingId":"q","temporalLayerId":0}`, 960, 240, 0.4},
+		{"VP9 L3T3_KEY", "VP9", `[{scalabilityMode: 'L3T3_KEY', maxBitrate: 1200000}]`, false, `{"spatialLayerId":0,"temporalLayerId":0}`, 960, 240, 0.4, 3},
+		{"AV1 L3T3_KEY", "AV1", `[{scalabilityMode: 'L3T3_KEY', maxBitrate: 1200000}]`, true, `{"spatialLayerId":0,"temporalLayerId":0}`, 960, 240, 0.4, 3},
+		{"AV1 L1T3 without the descriptor", "AV1", `[{scalabilityMode: 'L1T3', maxBitrate: 600000}]`, false, `{"maxTemporalLayerId":0}`, 960, 960, 0.4, 1},
+		{"VP8 simulcast", "VP8", `[{rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150000, scalabilityMode: 'L1T3'}, {rid: 'f', maxBitrate: 800000, scalabilityMode: 'L1T3'}]`, false, `{"encodingId":"q","temporalLayerId":0}`, 960, 240, 0.4, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := startNode(t)
@@ -62,7 +63,7 @@ func TestScalableLayers(t *testing.T) {
 				from := look()
 				var to scaled
 				until("enough pictures", func(s scaled) bool { to = s; return s.At > from.At+1.5 && s.Encoded >= from.Encoded+40 })
-				return float64(to.Decoded-from.Decoded) / float64(to.Encoded-from.Encoded)
+				return float64((to.Decoded-from.Decoded)*tt.spatial) / float64(to.Encoded-from.Encoded)
 			}
 			until("the whole picture", func(s scaled) bool { return s.Width == tt.width && s.Decoded > 30 })
 			until("measured operating points", func(scaled) bool {
