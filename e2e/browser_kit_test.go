@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	"strings"
 	"sync"
@@ -90,10 +91,16 @@ func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// open goes to a page and waits until it has loaded.
+// open goes to a page and waits until it has loaded: the browser may tell of the one
+// before.
 func (b *tab) open(url string) {
 	b.t.Helper()
 	b.do(chromedp.Navigate(url))
+	loaded := fmt.Sprintf("(({protocol, host}) => document.readyState === 'complete' && location.protocol === protocol && location.host === host)(new URL(%q))", url)
+	poll(b.t, patience, 20*time.Millisecond, url+" has loaded", func() bool {
+		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](loaded))
+		return err == nil && ok
+	})
 }
 
 // eval evaluates an expression and waits for its promise. The page takes it as
