@@ -193,7 +193,8 @@ func paceFor(index int, f choice.Facts, path estimate.State) int {
 }
 
 // change makes the layer at index the wanted one. One that is left for a
-// smaller one because the path is full stops at once.
+// smaller one because the path is full stops at once, and the keyframe waits until
+// half of the queue has gone: it comes no later for that, and is not lost.
 func (m *member) change(c *menu, index int, path *estimate.State, now int64) {
 	next, point := c.dishes[index].layer, c.dishes[index].point
 	old := m.video.current
@@ -202,6 +203,7 @@ func (m *member) change(c *menu, index int, path *estimate.State, now int64) {
 	case old != next:
 		if clogged(path) && next.bitrate() < old.bitrate() {
 			occupy(&m.video.current, nil)
+			m.video.clear = max(m.video.clear, now+int64(path.Queue)/2)
 		}
 	case point != m.video.point:
 		lossy := path.Overuse && path.Loss > tornLoss && point.Spatial < m.video.point.Spatial

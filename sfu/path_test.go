@@ -1,8 +1,11 @@
 package sfu
 
 import (
+	"cmp"
 	"fmt"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -16,7 +19,7 @@ func TestPathsBecomeNarrowAndFree(t *testing.T) {
 		down, up time.Duration // at most
 		gap      time.Duration // without a new picture, at most, on the way down
 	}{
-		{"transport-cc", 4 * time.Second, 1500 * time.Millisecond, 10 * time.Second, 1500 * time.Millisecond},
+		{"transport-cc", 4 * time.Second, 1500 * time.Millisecond, 10 * time.Second, 700 * time.Millisecond},
 		{"loss", 10 * time.Second, 6 * time.Second, 13 * time.Second, 0},
 		{"remb", 15 * time.Second, 6 * time.Second, 15 * time.Second, 0},
 	} {
@@ -49,6 +52,54 @@ func TestPathsBecomeNarrowAndFree(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNarrowPath is a path that falls to 1.2 Mbit/s and 300 kbit/s, NARROW times of
+// each kind, seen at several moments between keyframes. How many pictures stood
+// still for more than 500 ms is logged.
+func TestNarrowPath(t *testing.T) {
+	const most = 800 * time.Millisecond // without a new picture
+	const ms = time.Millisecond
+	for _, wide := range []road{{delay: 20 * ms, queue: 200 * ms}, {delay: 20 * ms, queue: 100 * ms}, {delay: 50 * ms, queue: 200 * ms}, {delay: 50 * ms, queue: 100 * ms}} {
+		what := fmt.Sprintf("%v one way, queue of %v", wide.delay, wide.queue)
+		var gaps []time.Duration
+		for i := range cases(t, "NARROW", 8) {
+			travel(t, "transport-cc", uint64(i), wide, func(j *journey) {
+				j.pass(4*time.Second + time.Duration(i)*111*time.Millisecond)
+				froze := len(j.freezes)
+				for _, rate := range []int{1_200_000, 300_000} {
+					narrow := wide
+					narrow.rate = rate
+					j.set(narrow)
+					j.pass(5 * time.Second)
+				}
+				gap := slices.Max(append(j.freezes[froze:], time.Since(j.shown)))
+				gaps = append(gaps, gap)
+				if v := j.state(); gap > most || v.Layer != "q" {
+					t.Errorf("%s, case %d: no new picture for %v; %s: %s", what, i, gap, v.Layer, v.Reason)
+				}
+			})
+		}
+		logGaps(t, what, gaps)
+	}
+}
+
+// cases is how many of each kind are tried: the setting's, or so many by default.
+func cases(t *testing.T, setting string, otherwise int) int {
+	t.Helper()
+	n, err := strconv.Atoi(cmp.Or(os.Getenv(setting), strconv.Itoa(otherwise)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// logGaps logs the longest times without a new picture.
+func logGaps(t *testing.T, what string, gaps []time.Duration) {
+	t.Helper()
+	slices.Sort(gaps)
+	at, _ := slices.BinarySearch(gaps, 500*time.Millisecond)
+	t.Logf("%s: %d of %d over 500 ms, median %v, worst %v", what, len(gaps)-at, len(gaps), gaps[len(gaps)/2], gaps[len(gaps)-1])
 }
 
 // TestPathAtTheEdge is a path that carries a layer hardly, or hardly not: the layer

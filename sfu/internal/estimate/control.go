@@ -85,8 +85,8 @@ func (e *Estimator) update(now int64) {
 	over := c.suspected != 0 && (queue >= sureQueue || now-c.suspected >= suspicion) ||
 		queue >= lossyQueue && loss > fullLoss && !e.floor.falling() ||
 		e.floor.queue() >= minQueue && e.losses.heavy() ||
-		queue >= risingQueue && e.floor.rising() || queue >= leapQueue && e.floor.leaps()
-	excused := e.probe.covers(e.newest) && queue < probeQueue
+		queue >= risingQueue && e.floor.rising() || e.narrows() || queue >= leapQueue && e.floor.leaps()
+	excused := e.probe.covers(e.newest) && queue < probeQueue && !e.narrows()
 	c.overuse = over && !excused
 	e.concludeProbe(now)
 	if e.losses.turn(now) {
@@ -106,6 +106,16 @@ func (e *Estimator) update(now int64) {
 	c.updated = now
 }
 
+// narrows reports whether a queue grows because the path carries less than the target.
+// A probe brings that about on purpose, unless even less arrives than before it.
+func (e *Estimator) narrows() bool {
+	if !e.ramp.steep(e.floor.noise()) {
+		return false
+	}
+	rate := e.ramp.rate()
+	return rate < e.target && (!e.ramp.probed || rate < beta*e.acked.long())
+}
+
 // decrease cuts the target below what arrives, at most once in a round trip.
 func (e *Estimator) decrease(now int64) {
 	c := &e.control
@@ -119,6 +129,8 @@ func (e *Estimator) decrease(now int64) {
 		received = e.target
 	case e.losses.heavy():
 		received = min(received, e.acked.brief())
+	case e.narrows():
+		received = min(received, e.ramp.rate())
 	}
 	c.decreased, c.drained = now, now
 	e.probe.onDecrease(now)

@@ -12,6 +12,9 @@
 //   - A trend of rising delay counts as overuse only while a queue stands on the
 //     path: the smallest of the newest delays lies above the path's base delay.
 //     Jitter alone moves the trend but not the minimum.
+//   - A delay that grows steadily from packet to packet is not waited with until the
+//     trend has smoothed it: what arrives meanwhile is all that the path carries.
+//     That is told by the first report after a link has become narrow.
 //   - Loss without a queue is taken for the path's own, up to 20 %: packets lost
 //     by radio do not come back when less is sent.
 //

@@ -74,6 +74,7 @@ type Estimator struct {
 	losses   lossWindow
 	floor    delayFloor
 	trend    trendline
+	ramp     ramp
 	control  control
 	probe    probe
 	reports  reports
@@ -139,6 +140,9 @@ func (e *Estimator) State() State {
 		s.Queue = time.Duration(e.reports.queue) * time.Microsecond
 		s.Tight = e.reports.cutAt != 0 && e.reports.updated-e.reports.cutAt < tightFor
 		return s
+	}
+	if s.Overuse && e.ramp.steep(e.floor.noise()) {
+		s.Queue = max(s.Queue, time.Duration(e.ramp.queue())*time.Microsecond)
 	}
 	s.Received = int(e.acked.long())
 	return s

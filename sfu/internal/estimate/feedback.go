@@ -154,9 +154,11 @@ func (p *reading) arrived(seq uint16, timed bool) {
 	e.acked.add(p.arrival, int(r.size))
 	e.floor.add(p.arrival, delay)
 	e.probe.onArrived(r, sent, delay, late)
-	if !e.probe.covers(sent) {
+	probed := e.probe.covers(sent)
+	if !probed {
 		e.trend.packet(sent, p.arrival)
 	}
+	e.ramp.add(p.arrival, delay, int(r.size), probed)
 	e.newest = sent
 	e.control.roundTrip(p.now - sent)
 }
@@ -166,4 +168,5 @@ func (e *Estimator) forgetTiming() {
 	e.acked = throughput{}
 	e.floor = delayFloor{}
 	e.trend.init()
+	e.ramp = ramp{}
 }
