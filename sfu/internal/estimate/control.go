@@ -129,7 +129,7 @@ func (e *Estimator) decrease(now int64) {
 		received = e.target
 	case e.losses.heavy():
 		received = min(received, e.acked.brief())
-	case e.narrows():
+	case e.ramp.tells():
 		received = min(received, e.ramp.rate())
 	}
 	c.decreased, c.drained = now, now
