@@ -120,7 +120,7 @@ type Viewer struct {
 	Reason      string    `json:"reason"`           // why the viewer is at its layer
 	Estimate    int       `json:"estimate"`         // bits per second that reach it; 0: not measured
 	EstimateBy  string    `json:"estimateBy"`       // "transport-cc", "remb", "loss" or ""
-	Waiting     string    `json:"waiting"`          // why no video flows: "", "keyframe", "publisher", "codec"
+	Waiting     string    `json:"waiting"`          // why no video flows: "", "keyframe", "publisher", "codec", "bandwidth"
 	PacketsSent uint64    `json:"packetsSent"`      // RTP, retransmissions included
 	BytesSent   uint64    `json:"bytesSent"`        // RTP header and payload
 	Resent      uint64    `json:"packetsResent"`    // in answer to NACK

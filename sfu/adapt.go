@@ -209,7 +209,7 @@ func (m *member) change(c *menu, index int, path *estimate.State, now int64) {
 		lossy := path.Overuse && path.Loss > tornLoss && point.Spatial < m.video.point.Spatial
 		m.video.resend.leave(old, m.video.pace, lossy)
 	}
-	m.video.chosen = m.want.RID != ""
+	m.video.chosen = m.pins()
 	m.video.aim(point)
 	m.video.want(next, now)
 }

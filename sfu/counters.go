@@ -21,7 +21,7 @@ type Counters struct {
 	PacketsIn, BytesIn   [kinds]uint64 // RTP from publishers
 	PacketsOut, BytesOut [kinds]uint64 // RTP to viewers, retransmissions included
 	Padding              uint64        // bytes of these that only probe a path
-	Resent               uint64        // packets sent again in answer to NACK
+	Resent, ResentIn     uint64        // packets sent again in answer to NACK, and those of publishers on RTX
 	NACKsIn, NACKsOut    uint64        // packets that viewers asked for, and that we asked publishers for
 	PLIsIn, PLIsOut      uint64        // from viewers, to publishers
 	RepairsOut           uint64        // repair packets to viewers
@@ -48,13 +48,13 @@ type Counters struct {
 
 // counters are the live form of Counters.
 type counters struct {
-	packetsIn, bytesIn, packetsOut, bytesOut                               [kinds]atomic.Uint64
-	padding, resent, nacksIn, nacksOut, plisIn, plisOut, restored, repairs atomic.Uint64
-	switchesChosen, switchesAuto                                           atomic.Uint64
-	overrun, late, malformed, duplicate, resendRefused                     atomic.Uint64
-	commandsDropped, sessionsFailed, unsealed                              atomic.Uint64
-	relayedIn, relayedOut                                                  atomic.Uint64
-	publishers, viewers, pending, relays, branches                         atomic.Int64
+	packetsIn, bytesIn, packetsOut, bytesOut                                         [kinds]atomic.Uint64
+	padding, resent, resentIn, nacksIn, nacksOut, plisIn, plisOut, restored, repairs atomic.Uint64
+	switchesChosen, switchesAuto                                                     atomic.Uint64
+	overrun, late, malformed, duplicate, resendRefused                               atomic.Uint64
+	commandsDropped, sessionsFailed, unsealed                                        atomic.Uint64
+	relayedIn, relayedOut                                                            atomic.Uint64
+	publishers, viewers, pending, relays, branches                                   atomic.Int64
 }
 
 func load(c *[kinds]atomic.Uint64) [kinds]uint64 {
@@ -67,7 +67,7 @@ func (s *SFU) Counters() Counters {
 	return Counters{
 		PacketsIn: load(&c.packetsIn), BytesIn: load(&c.bytesIn),
 		PacketsOut: load(&c.packetsOut), BytesOut: load(&c.bytesOut), Padding: c.padding.Load(),
-		Resent: c.resent.Load(), NACKsIn: c.nacksIn.Load(), NACKsOut: c.nacksOut.Load(),
+		Resent: c.resent.Load(), ResentIn: c.resentIn.Load(), NACKsIn: c.nacksIn.Load(), NACKsOut: c.nacksOut.Load(),
 		PLIsIn: c.plisIn.Load(), PLIsOut: c.plisOut.Load(), Restored: c.restored.Load(), RepairsOut: c.repairs.Load(),
 		SwitchesChosen: c.switchesChosen.Load(), SwitchesAuto: c.switchesAuto.Load(),
 		DroppedOverrun: c.overrun.Load(), DroppedLate: c.late.Load(),

@@ -94,7 +94,7 @@ func (sh *shard) describe() []sluice.Viewer {
 
 func (m *member) snapshot() sluice.Viewer {
 	out := m.viewer.snapshot()
-	out.Pinned, out.Reason = m.want.RID != "", m.why()
+	out.Pinned, out.Reason, out.Waiting = m.pins(), m.why(), m.waiting()
 	if m.estimate != nil {
 		path := m.estimate.State()
 		out.Estimate, out.EstimateBy = path.Bitrate, path.Source
@@ -109,7 +109,6 @@ func (m *member) snapshot() sluice.Viewer {
 		}
 	}
 	if o := m.video; o != nil {
-		out.Waiting = o.waiting()
 		if o.current != nil {
 			out.Layer = o.current.rid
 		}
@@ -156,9 +155,19 @@ func (o *outlet) scales() (now, wanted *sluice.Scale) {
 	return now, scale(o.wanted, o.point)
 }
 
-// waiting says why no video flows, "" when it does.
-func (o *outlet) waiting() string {
+// pins reports whether the viewer has chosen its layer itself.
+func (m *member) pins() bool { return m.want.RID != "" || m.want.Spatial.Set }
+
+// waiting says why no video flows, "" when it does or is not wanted.
+func (m *member) waiting() string {
+	o := m.video
 	switch {
+	case o == nil:
+		return ""
+	case m.idle || m.reason.Nothing():
+		return "publisher"
+	case m.reason.Paused():
+		return "bandwidth"
 	case o.wanted == nil:
 		return "publisher"
 	case o.current == nil && o.track.format(o.wanted) == nil:

@@ -63,8 +63,12 @@ func (r *reader) run(track incoming) error {
 		if err != nil {
 			return err
 		}
+		again := attributes.Get(webrtc.AttributeRtxPayloadType) != nil
+		if again {
+			r.sfu.counters.resentIn.Add(1)
+		}
 		if r.mender != nil {
-			r.mender.resent = attributes.Get(webrtc.AttributeRtxPayloadType) != nil
+			r.mender.resent = again
 		}
 		grown := r.take(n)
 		if r.mender != nil {

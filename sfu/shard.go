@@ -62,6 +62,7 @@ type shard struct {
 	hasty          bool   // somebody gets parts of frames as they come
 	processors     int64  // of the process
 	kept           int64  // when it last kept house
+	sampled        int64  // arrival of the packet whose delay was observed last
 	probing        bool   // what is sent now belongs to a probe
 	changed        bool   // a report has changed what a viewer gets
 	patched, rtx   [maxPacket + 2]byte
@@ -250,13 +251,20 @@ func (sh *shard) flush() {
 	c.repairs.Add(sh.repaired)
 	sh.repaired = 0
 	sh.packets, sh.bytes, sh.late, sh.padding = [kinds]uint64{}, [kinds]uint64{}, 0, 0
-	for _, m := range sh.members[:min(1, len(sh.members))] {
-		if m.video != nil && m.video.current != nil {
-			o := m.video
-			if o.newest.arrival > o.begun { // not out of the cache
-				sh.sfu.deps.ForwardDelay.Observe(float64(sh.sfu.now()-o.newest.arrival) / 1e9)
-			}
-		}
+	sh.sample()
+}
+
+// sample observes the delay of the first viewer's newest packet, once, when it was
+// live and not out of the cache.
+func (sh *shard) sample() {
+	if len(sh.members) == 0 || sh.members[0].video == nil {
+		return
+	}
+	o := sh.members[0].video
+	arrival := o.newest.arrival
+	if o.current != nil && arrival > o.begun && arrival != sh.sampled {
+		sh.sampled = arrival
+		sh.sfu.deps.ForwardDelay.Observe(float64(sh.sfu.now()-arrival) / 1e9)
 	}
 }
 

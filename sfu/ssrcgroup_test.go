@@ -176,6 +176,9 @@ func TestRetransmissionsOfSSRCGroups(t *testing.T) {
 	if lost, repairs := path.lost.Load(), path.repairs.Load(); lost < 20 || repairs < 20 {
 		t.Errorf("%d packets lost, %d sent again", lost, repairs)
 	}
+	if n := s.Counters().ResentIn; n < 20 {
+		t.Errorf("%d packets count as sent again", n)
+	}
 }
 
 // TestViewersAreMeasuredWhenLayersCome: a viewer that joined while there was

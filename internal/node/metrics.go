@@ -24,6 +24,7 @@ func counts() []counted {
 		changes = "Changes of the layer that a viewer gets, by cause: viewer (it asked) or estimate."
 		plis    = "Keyframe requests: in is from viewers, out is to publishers."
 		nacks   = "Packets asked for again: in is by viewers, out is of publishers."
+		again   = "Packets sent again: in is by publishers on RTX, out is to viewers."
 		drops   = "Packets that were not forwarded, by reason."
 	)
 	in, out := obs.Labels{"direction": "in"}, obs.Labels{"direction": "out"}
@@ -46,7 +47,8 @@ func counts() []counted {
 		{"sluice_nack_total", nacks, out, func(c sfu.Counters) uint64 { return c.NACKsOut }},
 		{"sluice_rtp_restored_total", "Packets of publishers that were lost and made again from redundancy.", in, func(c sfu.Counters) uint64 { return c.Restored }},
 		{"sluice_repair_packets_total", "FlexFEC repair packets sent to viewers.", out, func(c sfu.Counters) uint64 { return c.RepairsOut }},
-		{"sluice_rtx_packets_total", "Packets sent again to viewers.", out, func(c sfu.Counters) uint64 { return c.Resent }},
+		{"sluice_rtx_packets_total", again, in, func(c sfu.Counters) uint64 { return c.ResentIn }},
+		{"sluice_rtx_packets_total", again, out, func(c sfu.Counters) uint64 { return c.Resent }},
 		{"sluice_rtx_refused_total", "Packets asked for and not sent again: forgotten, or over the viewer's budget.", nil,
 			func(c sfu.Counters) uint64 { return c.ResendRefused }},
 		{"sluice_layer_switches_total", changes, obs.Labels{"cause": "viewer"}, func(c sfu.Counters) uint64 { return c.SwitchesChosen }},

@@ -144,7 +144,7 @@ func TestMetricsAreNamedAsPromised(t *testing.T) {
 		"sluice_streams ", "sluice_publishers ", "sluice_viewers ", "sluice_sessions_pending ",
 		`sluice_rtp_packets_total{direction="in",kind="video"}`, `sluice_rtp_bytes_total{direction="out",kind="audio"}`,
 		`sluice_rtp_dropped_total{reason="overrun"}`, `sluice_pli_total{direction="out"}`, `sluice_nack_total{direction="in"}`,
-		`sluice_rtx_packets_total{direction="out"}`, "sluice_layer_switches_total", "sluice_join_seconds_count",
+		`sluice_rtx_packets_total{direction="in"}`, `sluice_rtx_packets_total{direction="out"}`, "sluice_layer_switches_total", "sluice_join_seconds_count",
 		"sluice_forward_delay_seconds_count", "sluice_lease_losses_total", "sluice_redis_up 1", "sluice_node_draining 0", "sluice_build_info",
 	} {
 		if !strings.Contains(body, "\n"+name) {

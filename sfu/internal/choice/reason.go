@@ -138,6 +138,12 @@ func (l Limits) scale() string {
 	return out
 }
 
+// Nothing reports whether the publisher sends no layer now.
+func (r Reason) Nothing() bool { return r.cause == noLayer }
+
+// Paused reports whether no layer is sent because none fits.
+func (r Reason) Paused() bool { return r.cause == paused }
+
 // String says it in one sentence.
 func (r Reason) String() string {
 	out := r.main()
