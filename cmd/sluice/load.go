@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -63,6 +64,7 @@ receiver reports, but its packets are counted, not decrypted. Some are probes, w
 
 CPU-seconds for each gigabit are the server's CPU time divided by what all viewers received (SRTP packets). When this
 client needs a whole core itself, its numbers say more about it than about the server. SIGINT ends early with a report.
+It fails when no viewer connects.
 
 With --hls each viewer holds a request for the next part open, then reloads the playlist as a delta, for one video and
 one audio rendition, on connections of its own.
@@ -113,7 +115,10 @@ func (c *LoadCmd) runHLS(ctx context.Context, out io.Writer) error {
 }
 
 // report is what a run of load returns.
-type report interface{ Write(out io.Writer) error }
+type report interface {
+	Write(out io.Writer) error
+	Err() error
+}
 
 // show runs a load with a line of progress on a terminal, and writes its report
 // as the flags say.
@@ -130,9 +135,11 @@ func (c *LoadCmd) show(out io.Writer, run func(progress func(load.Progress)) (re
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(out).Encode(r)
+		err = json.NewEncoder(out).Encode(r)
+	} else {
+		err = r.Write(out)
 	}
-	return r.Write(out)
+	return errors.Join(err, r.Err())
 }
 
 // newProgressLine rewrites one line of a terminal.

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"math"
 	"math/bits"
 	"time"
 )
@@ -29,13 +30,13 @@ func (h *histogram) add(d time.Duration) {
 	h.largest = max(h.largest, d)
 }
 
-// quantile returns the duration that a share q of those counted does not
+// quantile returns the least duration that a share q of those counted does not
 // exceed, 0 when there are none.
 func (h *histogram) quantile(q float64) time.Duration {
 	if h.total == 0 {
 		return 0
 	}
-	rank := uint64(q*float64(h.total-1)) + 1
+	rank := max(uint64(math.Ceil(q*float64(h.total))), 1)
 	for i, n := range h.counts {
 		if n >= rank {
 			return min(upperOf(i), h.largest)

@@ -36,7 +36,7 @@ func TestQuantile(t *testing.T) {
 	}
 	slices.Sort(exact)
 	for _, q := range []float64{0, 0.5, 0.9, 0.99, 1} {
-		want := exact[int(q*float64(len(exact)-1))]
+		want := exact[max(int(math.Ceil(q*float64(len(exact))))-1, 0)]
 		if got := h.quantile(q); got < want || float64(got) > float64(want)*(1+1.0/subBuckets)+1 {
 			t.Errorf("quantile %v is %v, want %v and at most 1/%d more", q, got, want, subBuckets)
 		}
@@ -50,6 +50,19 @@ func TestQuantile(t *testing.T) {
 	twice.reset()
 	if twice.quantile(0.5) != 0 || twice.spread() != (Spread{}) {
 		t.Error("an emptied histogram is not empty")
+	}
+}
+
+// TestQuantileOfFew: of four durations the largest is in the last twentieth.
+func TestQuantileOfFew(t *testing.T) {
+	var h histogram
+	for d := range 4 {
+		h.add(time.Duration(d + 1))
+	}
+	for q, want := range map[float64]time.Duration{0: 1, 0.5: 2, 0.75: 3, 0.95: 4, 0.99: 4, 1: 4} {
+		if got := h.quantile(q); got != want {
+			t.Errorf("quantile %v of 1 to 4 is %d, want %d", q, got, want)
+		}
 	}
 }
 

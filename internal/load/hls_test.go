@@ -87,7 +87,7 @@ func TestRunHLSWithoutStream(t *testing.T) {
 	t.Parallel()
 	url := serve(t)
 	report, err := load.RunHLS(t.Context(), load.HLSConfig{URL: url + "/hls/demo/index.m3u8", Viewers: 2, Duration: time.Second}, nil)
-	if err != nil || report.Failed != 2 || report.Errors["a playlist has status 409"] != 2 {
+	if err != nil || report.Failed != 2 || report.Err() == nil || report.Errors["a playlist has status 409"] != 2 {
 		t.Errorf("%+v, %v", report, err)
 	}
 	for _, bad := range []load.HLSConfig{{URL: "demo", Viewers: 1, Duration: 1}, {URL: url, Duration: 1}, {URL: url, Viewers: 1}} {

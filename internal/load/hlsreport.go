@@ -1,6 +1,7 @@
 package load
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -54,6 +55,14 @@ func newHLSServer(r *HLSReport, cpu, took time.Duration) *HLSServer {
 		s.ViewersPerCore = float64(r.Playing) * took.Seconds() / cpu.Seconds()
 	}
 	return s
+}
+
+// Err says why the report tells nothing of the server's media.
+func (r *HLSReport) Err() error {
+	if r.Failed > 0 && r.Failed == r.Viewers {
+		return errors.New("no viewer plays")
+	}
+	return nil
 }
 
 // Write prints the report as text.

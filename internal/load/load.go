@@ -87,7 +87,7 @@ func Run(ctx context.Context, cfg Config, progress func(Progress)) (_ *Report, e
 		return nil, err
 	}
 	r.phase.Store("measuring")
-	return r.measure(ctx)
+	return r.measure(ctx), nil
 }
 
 func (r *run) open() error {

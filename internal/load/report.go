@@ -1,6 +1,7 @@
 package load
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -28,8 +29,9 @@ type Report struct {
 type ViewerReport struct {
 	Connected int            `json:"connected"`
 	Failed    int            `json:"failed"`
-	Silent    int            `json:"silent"` // connected without media
-	Ended     int            `json:"ended"`  // closed by the server, or no longer answered by it
+	Silent    int            `json:"silent"`  // connected without media
+	Stalled   int            `json:"stalled"` // without media in the last two seconds, though there was some before
+	Ended     int            `json:"ended"`   // closed by the server, or no longer answered by it
 	Errors    map[string]int `json:"errors,omitempty"`
 	SRTP      map[string]int `json:"srtp,omitempty"` // by protection profile
 }
@@ -58,8 +60,9 @@ type TrafficReport struct {
 	Other     uint64  `json:"otherPackets"` // RTX and probing
 }
 
-// ServerReport is what /proc told of the server.
+// ServerReport is what /proc told of the server: nothing when it has Ended.
 type ServerReport struct {
+	Ended      bool    `json:"ended,omitempty"`
 	CPUSeconds float64 `json:"cpuSeconds"`
 	CPUPercent float64 `json:"cpuPercent"`     // of one core
 	PerGigabit float64 `json:"cpuSecondsGbit"` // CPU-seconds for each delivered gigabit
@@ -83,6 +86,7 @@ type StepReport struct {
 	PerGigabit   float64 `json:"cpuSecondsGbit,omitempty"`
 	ClientCPU    float64 `json:"clientCpuPercent"`
 	Failed       int     `json:"failed,omitempty"`
+	Stalled      int     `json:"stalled,omitempty"`
 }
 
 // Spread summarises durations in milliseconds.
@@ -111,15 +115,24 @@ func (s Spread) String() string {
 	return fmt.Sprintf("%.2f / %.2f / %.2f / %.2f ms (p50 / p95 / p99 / max of %d)", s.P50, s.P95, s.P99, s.Max, s.Count)
 }
 
+// Err says why the report tells nothing of the server's media.
+func (r *Report) Err() error {
+	if r.Viewers.Failed > 0 && r.Viewers.Connected == 0 {
+		return errors.New("no viewer has connected")
+	}
+	return nil
+}
+
 // Write prints the report as text.
 func (r *Report) Write(w io.Writer) error {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-15s %s\n", name, fmt.Sprintf(format, args...))
 	}
-	line("viewers", "%d connected, %d failed, %d silent, %d ended; SRTP %s", r.Viewers.Connected, r.Viewers.Failed, r.Viewers.Silent, r.Viewers.Ended, counted(r.Viewers.SRTP))
-	for _, text := range sortedKeys(r.Viewers.Errors) {
-		line("", "%d times: %s", r.Viewers.Errors[text], text)
+	v := r.Viewers
+	line("viewers", "%d connected, %d failed, %d silent, %d stalled, %d ended; SRTP %s", v.Connected, v.Failed, v.Silent, v.Stalled, v.Ended, counted(v.SRTP))
+	for _, text := range sortedKeys(v.Errors) {
+		line("", "%d times: %s", v.Errors[text], text)
 	}
 	line("first packet", "%s after the POST", r.Join.FirstPacket)
 	line("first keyframe", "%s after the POST", r.Join.FirstKeyframe)
@@ -143,7 +156,9 @@ func (r *Report) writeWindow(line func(string, string, ...any)) {
 	}
 	line("forward delay", "%s", r.ForwardDelay)
 	line("frame latency", "%s", r.FrameLatency)
-	if s := r.Server; s != nil {
+	if s := r.Server; s != nil && s.Ended {
+		line("server", "its process has ended")
+	} else if s != nil {
 		line("server", "%.2f CPU-s, %.1f %% of a core, %.3f CPU-s/Gbit; RSS %.1f MB, %.0f kB for each viewer",
 			s.CPUSeconds, s.CPUPercent, s.PerGigabit, float64(s.RSS)/1e6, float64(s.PerViewer)/1e3)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,13 @@ import (
 
 // serve runs a node until the test's end and returns its URL.
 func serve(t *testing.T) string {
+	t.Helper()
+	url, _ := serveUntil(t)
+	return url
+}
+
+// serveUntil is serve with a way to end the node before.
+func serveUntil(t *testing.T) (url string, end func()) {
 	t.Helper()
 	config, err := node.Load(node.Sources{Flags: map[string]string{
 		"http.addr": "127.0.0.1:0", "ops.addr": "", "media.addr": "127.0.0.1:0", "data.dir": t.TempDir(),
@@ -41,7 +49,55 @@ func serve(t *testing.T) string {
 			t.Error(err)
 		}
 	})
-	return n.URL()
+	return n.URL(), cancel
+}
+
+// TestServerDies: what was measured until then is reported, and who got nothing any
+// more counts.
+func TestServerDies(t *testing.T) {
+	t.Parallel()
+	url, end := serveUntil(t)
+	child := exec.CommandContext(t.Context(), "sleep", "600")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var last load.Progress
+	measured, still := 0, 0 // seconds
+	report, err := load.Run(ctx, load.Config{
+		Target: load.Target{URL: url, Stream: "demo"}, Publishers: 1, Viewers: 3, Probes: 1,
+		Duration: time.Minute, Codec: load.H264, Bitrate: 1_000_000, PID: child.Process.Pid,
+	}, func(p load.Progress) {
+		switch {
+		case p.Phase != "measuring":
+		case measured < 3:
+			if measured++; measured < 3 {
+				break
+			}
+			end()
+			_ = child.Process.Kill()
+			_ = child.Wait() // it was killed
+		case p.Packets == last.Packets:
+			if still++; still == 4 {
+				cancel()
+			}
+		}
+		last = p
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := report.Viewers; v.Connected != 3 || v.Stalled != 3 || report.Received.Packets == 0 {
+		t.Errorf("%+v, %d packets", v, report.Received.Packets)
+	}
+	if report.Server == nil || !report.Server.Ended {
+		t.Errorf("server: %+v", report.Server)
+	}
+	var text bytes.Buffer
+	if err := errors.Join(report.Write(&text), report.Err()); err != nil || !strings.Contains(text.String(), "its process has ended") {
+		t.Errorf("%v\n%s", err, text.String())
+	}
 }
 
 func TestRun(t *testing.T) {
@@ -86,7 +142,7 @@ func check(t *testing.T, r *load.Report) {
 		t.Fatal(err)
 	}
 	t.Log("\n" + text.String())
-	if v := r.Viewers; v.Connected != 5 || v.Failed+v.Silent+v.Ended != 0 || v.SRTP["SRTP_AEAD_AES_128_GCM"] != 5 {
+	if v := r.Viewers; v.Connected != 5 || v.Failed+v.Silent+v.Stalled+v.Ended != 0 || v.SRTP["SRTP_AEAD_AES_128_GCM"] != 5 {
 		t.Errorf("viewers: %+v", v)
 	}
 	if r.Join.FirstPacket.Count != 5 || r.Join.FirstKeyframe.Count != 5 || r.Join.FirstKeyframe.P50 < r.Join.FirstPacket.P50 {
@@ -139,7 +195,7 @@ func TestNobodyPublishes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if report.Viewers.Failed != 2 || report.Viewers.Connected != 0 {
+	if report.Viewers.Failed != 2 || report.Viewers.Connected != 0 || report.Err() == nil {
 		t.Errorf("got %+v", report.Viewers)
 	}
 	for text := range report.Viewers.Errors {

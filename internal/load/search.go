@@ -7,10 +7,7 @@ import "context"
 // other work too.
 func (r *run) search(ctx context.Context) (*Report, error) {
 	found := &SearchReport{}
-	first, err := r.sample()
-	if err != nil {
-		return nil, err
-	}
+	first := r.sample()
 	last := first
 	for n := r.cfg.Search.Step; n <= r.cfg.Viewers && ctx.Err() == nil; n += r.cfg.Search.Step {
 		if err := r.join(ctx, r.cfg.Search.Step); err != nil {
@@ -18,10 +15,7 @@ func (r *run) search(ctx context.Context) (*Report, error) {
 		}
 		var step StepReport
 		for range 2 {
-			if step, last, err = r.step(ctx); err != nil {
-				return nil, err
-			}
-			if r.cfg.Search.within(step) {
+			if step, last = r.step(ctx); r.cfg.Search.within(step) {
 				break
 			}
 		}
@@ -32,42 +26,35 @@ func (r *run) search(ctx context.Context) (*Report, error) {
 		}
 		found.Viewers = n
 	}
-	report, err := r.report(first, last)
-	if err != nil {
-		return nil, err
-	}
+	report := r.report(first, last)
 	report.Search = found
 	return report, nil
 }
 
 // step measures the viewers that there are.
-func (r *run) step(ctx context.Context) (StepReport, *sample, error) {
+func (r *run) step(ctx context.Context) (StepReport, *sample) {
 	wait(ctx, settle)
-	from, err := r.sample()
-	if err != nil {
-		return StepReport{}, nil, err
-	}
+	from := r.sample()
 	wait(ctx, r.cfg.Search.Hold)
-	to, err := r.sample()
-	if err != nil {
-		return StepReport{}, nil, err
-	}
+	to := r.sample()
 	t := traffic(from, to, len(r.publishers))
 	step := StepReport{
 		FrameLatency: to.frames.spread(), ForwardDelay: to.forward.spread(), Lost: max(t.Lost, t.MissingFrames),
 		ClientCPU: percent((to.clientCPU - from.clientCPU).Seconds(), to.at.Sub(from.at).Seconds()),
 	}
-	if r.server != nil {
+	if r.server != nil && !to.serverEnd {
 		s := serverReport(from, to)
 		step.ServerCPU, step.PerGigabit = s.CPUPercent, s.PerGigabit
 	}
 	r.mu.Lock()
 	step.Failed = r.failed
 	r.mu.Unlock()
-	return step, to, nil
+	now, _ := r.joins(to.at)
+	step.Stalled = now.Stalled
+	return step, to
 }
 
 func (s Search) within(step StepReport) bool {
-	return step.Failed == 0 && step.Lost <= s.MaxLoss &&
+	return step.Failed == 0 && step.Stalled == 0 && step.Lost <= s.MaxLoss &&
 		(s.MaxLatency == 0 || step.FrameLatency.P99 <= milliseconds(s.MaxLatency))
 }

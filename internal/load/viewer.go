@@ -72,6 +72,7 @@ type viewer struct {
 	frameSent  int64 // when the last packet of the frame that arrives was sent; 0: not yet known
 
 	firstMedia int64
+	lastMedia  int64
 	firstKey   int64
 	visits     int
 	expired    bool // the server has not answered for long
@@ -147,6 +148,7 @@ func (v *viewer) rtp(b []byte, size int, at int64) {
 	if v.firstMedia == 0 {
 		v.firstMedia = at
 	}
+	v.lastMedia = at
 	v.tally.packets.Add(1)
 	v.tally.bytes.Add(uint64(size))
 	v.arrivals.note(b, at)

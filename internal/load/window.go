@@ -18,13 +18,14 @@ type sample struct {
 	got       uint64 // frames of which the end arrived at them
 	published PublisherStats
 	serverCPU time.Duration
+	serverEnd bool // its process has ended
 	clientCPU time.Duration
 	forward   histogram
 	frames    histogram
 }
 
 // sample asks everybody. It empties the histograms.
-func (r *run) sample() (*sample, error) {
+func (r *run) sample() *sample {
 	s := &sample{}
 	r.mu.Lock()
 	viewers := r.viewers
@@ -46,11 +47,11 @@ func (r *run) sample() (*sample, error) {
 	}
 	if r.server != nil {
 		if s.serverCPU, err = r.server.cpu(); err != nil {
-			return nil, err
+			s.serverEnd = true
 		}
 	}
 	s.at = time.Now()
-	return s, nil
+	return s
 }
 
 func (r *run) sampleReactor(s *sample, i int, viewers []*viewer) {
@@ -83,18 +84,11 @@ func (r *run) sampleReactor(s *sample, i int, viewers []*viewer) {
 const settle = time.Second
 
 // measure waits for the window and reports.
-func (r *run) measure(ctx context.Context) (*Report, error) {
+func (r *run) measure(ctx context.Context) *Report {
 	wait(ctx, settle)
-	from, err := r.sample()
-	if err != nil {
-		return nil, err
-	}
+	from := r.sample()
 	wait(ctx, r.cfg.Duration)
-	to, err := r.sample()
-	if err != nil {
-		return nil, err
-	}
-	return r.report(from, to)
+	return r.report(from, r.sample())
 }
 
 // wait returns after d or when ctx has ended.
@@ -108,27 +102,32 @@ func wait(ctx context.Context, d time.Duration) {
 }
 
 // report is the difference of two samples, and the state of the viewers.
-func (r *run) report(from, to *sample) (*Report, error) {
+func (r *run) report(from, to *sample) *Report {
 	rep := &Report{
 		Seconds: to.at.Sub(from.at).Seconds(), Publishers: len(r.publishers),
 		Received: traffic(from, to, len(r.publishers)), Published: to.published,
 		ForwardDelay: to.forward.spread(), FrameLatency: to.frames.spread(),
 		ClientCPU: percent((to.clientCPU - from.clientCPU).Seconds(), to.at.Sub(from.at).Seconds()),
 	}
-	rep.Viewers, rep.Join = r.joins()
-	if r.server != nil {
-		rss, err := r.server.resident()
-		if err != nil {
-			return nil, err
-		}
-		rep.Server = serverReport(from, to)
-		rep.Server.RSS = rss
-		if n := rep.Viewers.Connected; n > 0 {
-			rep.Join.ServerCPU = milliseconds(r.joinCPU) / float64(n)
-			rep.Server.PerViewer = max(rss-r.idleRSS, 0) / int64(n)
-		}
+	rep.Viewers, rep.Join = r.joins(to.at)
+	if r.server == nil {
+		return rep
 	}
-	return rep, nil
+	n := rep.Viewers.Connected
+	if n > 0 {
+		rep.Join.ServerCPU = milliseconds(r.joinCPU) / float64(n)
+	}
+	rss, err := r.server.resident()
+	if err != nil || to.serverEnd {
+		rep.Server = &ServerReport{Ended: true}
+		return rep
+	}
+	rep.Server = serverReport(from, to)
+	rep.Server.RSS = rss
+	if n > 0 {
+		rep.Server.PerViewer = max(rss-r.idleRSS, 0) / int64(n)
+	}
+	return rep
 }
 
 func traffic(from, to *sample, publishers int) TrafficReport {
@@ -143,6 +142,11 @@ func traffic(from, to *sample, publishers int) TrafficReport {
 		t.Delivered = percent(float64(t.Packets), each*float64(to.viewers))
 	}
 	return t
+}
+
+// stalled reports whether there was media, and is none now.
+func (v *viewer) stalled(now time.Time) bool {
+	return v.firstMedia != 0 && now.UnixNano()-v.lastMedia > int64(stallTime)
 }
 
 func serverReport(from, to *sample) *ServerReport {
@@ -161,8 +165,11 @@ func percent(part, whole float64) float64 {
 	return 100 * part / whole
 }
 
-// joins says how the viewers came in and what has become of them.
-func (r *run) joins() (ViewerReport, JoinReport) {
+// stallTime is how long a viewer may be without media.
+const stallTime = 2 * time.Second
+
+// joins says how the viewers came in and what has become of them until now.
+func (r *run) joins(now time.Time) (ViewerReport, JoinReport) {
 	r.mu.Lock()
 	viewers := r.viewers
 	report := ViewerReport{Connected: len(viewers), Failed: r.failed, Errors: r.errors, SRTP: r.srtp}
@@ -178,6 +185,9 @@ func (r *run) joins() (ViewerReport, JoinReport) {
 					report.Silent++
 				} else {
 					packet.add(time.Duration(v.firstMedia - v.resource.posted))
+				}
+				if v.stalled(now) {
+					report.Stalled++
 				}
 				if v.firstKey != 0 {
 					keyframe.add(time.Duration(v.firstKey - v.resource.posted))
