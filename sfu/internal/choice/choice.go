@@ -102,7 +102,7 @@ const (
 	// path's queue full. What is taken then leaves room for it to drain and for a
 	// keyframe: drain percent.
 	steep = 200
-	drain = 60
+	drain = 70
 	// bitsPerPixel guesses the rate of a layer that was not measured yet.
 	bitsPerPixel = 2
 )
