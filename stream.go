@@ -11,12 +11,32 @@ func CheckStreamName(name string) error {
 	if len(name) < 1 || len(name) > MaxStreamName {
 		return Errorf(CodeInvalid, "a stream name has 1 to %d characters, this one has %d", MaxStreamName, len(name))
 	}
-	for i := range len(name) {
-		if !streamNameByte(name[i]) {
-			return Errorf(CodeInvalid, "a stream name holds only letters, digits, '-' and '_'")
-		}
+	if !plain(name) {
+		return Errorf(CodeInvalid, "a stream name holds only letters, digits, '-' and '_'")
 	}
 	return nil
+}
+
+// maxRID is the longest name of a layer in bytes.
+const maxRID = 64
+
+// CheckRID returns an Error with CodeInvalid unless rid may name a layer: 1 to 64 of
+// [A-Za-z0-9_-] (RFC 8851 section 10). It becomes part of file names and URLs.
+func CheckRID(rid string) error {
+	if len(rid) < 1 || len(rid) > maxRID || !plain(rid) {
+		return Errorf(CodeInvalid, "a rid is 1 to %d letters, digits, '-' and '_'", maxRID)
+	}
+	return nil
+}
+
+// plain reports whether text holds nothing but letters, digits, '-' and '_'.
+func plain(text string) bool {
+	for i := range len(text) {
+		if !streamNameByte(text[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 func streamNameByte(c byte) bool {

@@ -48,6 +48,8 @@ func laneID(t *sluice.Track) string {
 func (l *lane) begin(t *sluice.Track) bool {
 	l.video, l.sound, l.out = nil, nil, nil
 	switch {
+	case t.RID != "" && sluice.CheckRID(t.RID) != nil: // it would be part of file names
+		return false
 	case t.Video:
 		l.video = frame.New(t)
 	case t.Codec == "opus":

@@ -168,8 +168,8 @@ func (s *scan) candidate() error {
 
 func (s *scan) rid(cur *section, v string) error {
 	id, _, _ := strings.Cut(v, " ")
-	if id == "" {
-		return invalid("a rid has no name")
+	if err := sluice.CheckRID(id); err != nil {
+		return err
 	}
 	if s.rids++; s.rids > s.limits.RIDs {
 		return unprocessable("the offer has more than %d rids", s.limits.RIDs)
