@@ -46,6 +46,9 @@ type API struct {
 	// node.
 	Neighbours Neighbours
 
+	// Keys are the stream keys. nil: there are none.
+	Keys Keys
+
 	// Last returns the newest recording of a stream that has ended. It may be nil.
 	Last func(ctx context.Context, stream string) (sluice.Recording, bool)
 
@@ -66,7 +69,7 @@ type API struct {
 // only if that document cannot be made.
 //
 // A stream is shown to whoever may watch or publish it; its viewers to whoever
-// may publish or moderate it.
+// may publish or moderate it. Nodes and stream keys are for operators.
 func (a API) Routes(engine *gin.Engine) error {
 	config := huma.DefaultConfig("Sluice control API", a.Version)
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // our own below
@@ -88,6 +91,9 @@ func (a API) Routes(engine *gin.Engine) error {
 	if a.Cluster != nil {
 		a.nodeRoutes(api)
 		engine.OPTIONS(APIPrefix+reportPath, allowReports)
+	}
+	if a.Keys != nil {
+		a.keyRoutes(api)
 	}
 
 	schemas := api.OpenAPI().Components.Schemas.Map()
@@ -117,8 +123,8 @@ func register[I, O any](api huma.API, id, path, summary string, handler func(con
 
 // registerAs adds one operation. Parameters are checked by the handlers, not by the
 // library, whose refusals have another form than ours.
-func registerAs[I, O any](api huma.API, method, id, path, summary string, handler func(context.Context, *I) (*O, error)) {
-	huma.Register(api, huma.Operation{
+func registerAs[I, O any](api huma.API, method, id, path, summary string, handler func(context.Context, *I) (*O, error), more ...func(*huma.Operation)) {
+	op := huma.Operation{
 		OperationID:        id,
 		Method:             method,
 		MaxBodyBytes:       4096,
@@ -135,13 +141,30 @@ func registerAs[I, O any](api huma.API, method, id, path, summary string, handle
 				}},
 			},
 		},
-	}, func(ctx context.Context, in *I) (*O, error) {
+	}
+	for _, change := range more {
+		change(&op)
+	}
+	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)
 		if err != nil {
 			return nil, refuse(ctx, err)
 		}
 		return out, nil
 	})
+}
+
+// created is the answer 201 to a request whose body, which we read ourselves, is a T.
+func created[T any](api huma.API) func(*huma.Operation) {
+	return func(op *huma.Operation) {
+		op.DefaultStatus = http.StatusCreated
+		schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
+		api.OpenAPI().OnAddOperation = append(api.OpenAPI().OnAddOperation, func(_ *huma.OpenAPI, added *huma.Operation) {
+			if added.OperationID == op.OperationID {
+				added.RequestBody.Content["application/json"].Schema = schema
+			}
+		})
+	}
 }
 
 type (
@@ -192,6 +215,9 @@ func (a API) grant(operation string, r *http.Request) (sluice.Grant, error) {
 	bearer, err := bearerOf(r.Header.Get("Authorization"))
 	if err != nil {
 		return sluice.Grant{}, err
+	}
+	if bearer == "" && operation != reportID && http.NewCrossOriginProtection().Check(r) != nil {
+		return sluice.Grant{}, sluice.Errorf(sluice.CodeForbidden, "pages of other origins need a token for this")
 	}
 	grant, err := a.Auth.Authorize(r.Context(), bearer)
 	if err != nil {

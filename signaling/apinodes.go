@@ -102,8 +102,8 @@ func mayOperate(ctx context.Context) error {
 	return nil
 }
 
-// checkJSON keeps pages of other origins from having a visitor's browser post
-// here: it does so without asking only for other types.
+// checkJSON refuses a body of another type, such as browsers send for a form of any
+// page.
 func checkJSON(contentType string) error {
 	kind, _, _ := strings.Cut(contentType, ";")
 	if !strings.EqualFold(strings.TrimSpace(kind), "application/json") {

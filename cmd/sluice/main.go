@@ -27,6 +27,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.`
 type root struct {
 	Serve   ServeCmd   `cmd:"" help:"Run one node."`
 	Token   TokenCmd   `cmd:"" help:"Make tokens."`
+	Key     KeyCmd     `cmd:"" help:"Make, list and revoke stream keys."`
 	Node    NodeCmd    `cmd:"" help:"List, drain and undrain the nodes of a cluster."`
 	Publish PublishCmd `cmd:"" help:"Publish a clip to a WHIP endpoint."`
 	Watch   WatchCmd   `cmd:"" help:"Watch a WHEP endpoint and print statistics."`
@@ -50,7 +51,7 @@ func main() {
 
 // run executes one command line and returns its exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	commands := root{Serve: newServeCmd(), Token: newTokenCmd(), Node: newNodeCmd()}
+	commands := root{Serve: newServeCmd(), Token: newTokenCmd(), Key: newKeyCmd(), Node: newNodeCmd()}
 	exited := -1
 	parser, err := kong.New(&commands,
 		kong.Name("sluice"),

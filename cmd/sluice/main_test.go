@@ -46,6 +46,14 @@ func TestExitCodes(t *testing.T) {
 		{"short name of a flag", []string{"serve", "--print-config", "--roles=delivery"}, exitOK, "- delivery\n", ""},
 		{"token without rights", []string{"token", "create", "--stream=demo"}, exitUsage, "", "--publish, --watch, --moderate"},
 		{"token for no stream", []string{"token", "create", "--watch"}, exitUsage, "", "--stream"},
+		{"key for no stream", []string{"key", "create"}, exitUsage, "", "--stream"},
+		{"key for a bad stream", []string{"key", "create", "--stream=a/b"}, exitUsage, "", "--stream: invalid"},
+		{"keys of a bad stream", []string{"key", "list", "--stream=a/b"}, exitUsage, "", "--stream: invalid"},
+		{"revoking nothing", []string{"key", "revoke", "--stream=demo"}, exitUsage, "", "--all"},
+		{"revoking some and all", []string{"key", "revoke", "--stream=demo", "--all", "x"}, exitUsage, "", "--all"},
+		{"revoking all of nothing", []string{"key", "revoke", "--all"}, exitUsage, "", "--stream"},
+		{"what keys are", []string{"key", "create", "--help"}, exitOK, "asks a running node", ""},
+		{"keys of no node", []string{"key", "list", "--url=http://127.0.0.1:1", "--token=x"}, exitFailure, "", "refused"},
 		{"token for a bad stream", []string{"token", "create", "--watch", "--stream=a/b"}, exitUsage, "", "--stream: invalid"},
 	}
 	for _, tt := range tests {

@@ -59,7 +59,7 @@ func (f *operatorFlags) bearer() (string, error) {
 	return auth.Mint(key, string(keys[key]), sluice.Grant{Identity: "operator", Moderate: true}, operatorTTL)
 }
 
-// call asks the API and decodes its answer into out.
+// call asks the API and decodes its answer into out, which is nil where there is none.
 func (f *operatorFlags) call(ctx context.Context, method, path string, body, out any) error {
 	base, err := url.Parse(f.URL)
 	if err != nil || base.Host == "" {
@@ -92,12 +92,34 @@ func (f *operatorFlags) call(ctx context.Context, method, path string, body, out
 	if err != nil {
 		return err
 	}
-	if res.StatusCode != http.StatusOK {
+	if res.StatusCode < 200 || res.StatusCode > 299 {
 		var p struct{ Title, Detail string }
 		_ = json.Unmarshal(text, &p) // the status says enough
 		return fmt.Errorf("the node answered %s: %s", res.Status, strings.TrimSpace(p.Title+" "+p.Detail))
 	}
+	if out == nil {
+		return nil
+	}
 	return json.Unmarshal(text, out)
+}
+
+// listOf asks for all pages of a list; path has no cursor.
+func listOf[T any](ctx context.Context, f *operatorFlags, path string, query url.Values) ([]T, error) {
+	items := []T{}
+	for {
+		var page struct {
+			Items      []T    `json:"items"`
+			NextCursor string `json:"nextCursor"`
+		}
+		if err := f.call(ctx, http.MethodGet, path+"?"+query.Encode(), nil, &page); err != nil {
+			return nil, err
+		}
+		items = append(items, page.Items...)
+		if page.NextCursor == "" {
+			return items, nil
+		}
+		query.Set("cursor", page.NextCursor)
+	}
 }
 
 // NodeListCmd prints a table of nodes.
@@ -107,22 +129,15 @@ type NodeListCmd struct{ operatorFlags }
 func (c *NodeListCmd) Run(ctx context.Context, out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "NODE\tREGION\tSTATE\tOVERLOAD\tCPU\tMBIT/S\tSTREAMS\tVIEWERS\tRELAYS\tVERSION\tURL")
-	for cursor := ""; ; {
-		var page struct {
-			Items      []sluice.Node `json:"items"`
-			NextCursor string        `json:"nextCursor"`
-		}
-		if err := c.call(ctx, http.MethodGet, "/api/v1/nodes?limit=1000&cursor="+url.QueryEscape(cursor), nil, &page); err != nil {
-			return err
-		}
-		for _, n := range page.Items {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%.0f %%\t%.1f\t%d\t%d\t%d\t%s\t%s\n", n.ID, n.Region, n.State, n.Step,
-				100*n.Load.CPU, n.Load.Mbps, n.Load.Streams, n.Load.Viewers, n.Load.Relays, n.Version, n.URL)
-		}
-		if cursor = page.NextCursor; cursor == "" {
-			return table.Flush()
-		}
+	nodes, err := listOf[sluice.Node](ctx, &c.operatorFlags, "/api/v1/nodes", url.Values{"limit": {"1000"}})
+	if err != nil {
+		return err
 	}
+	for _, n := range nodes {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%.0f %%\t%.1f\t%d\t%d\t%d\t%s\t%s\n", n.ID, n.Region, n.State, n.Step,
+			100*n.Load.CPU, n.Load.Mbps, n.Load.Streams, n.Load.Viewers, n.Load.Relays, n.Version, n.URL)
+	}
+	return table.Flush()
 }
 
 // NodeDrainCmd drains a node.

@@ -86,18 +86,22 @@ func checkKey(key, secret string) error {
 }
 
 // Authorize returns what the holder of bearer may do; "" means that none was
-// sent. Every error is a sluice.Error with CodeUnauthenticated.
+// sent. Every other error is a sluice.Error with CodeUnauthenticated.
 //
 // In open mode a caller without a JWT gets all rights, on any stream; a bearer
 // that is a stream name limits the grant to that stream, so that an encoder with
 // one URL and one token field can say which stream it publishes. A JWT is
-// verified in open mode too, unless there are no keys to verify it with.
+// verified in open mode too, unless there are no keys to verify it with. A stream
+// key adds nothing to the rights of open mode; in token mode it is CodeForbidden
+// here: see Keyring.
 func (a *Authorizer) Authorize(_ context.Context, bearer string) (sluice.Grant, error) {
 	switch {
 	case len(bearer) > MaxToken:
 		return sluice.Grant{}, refusal("a token has at most %d bytes", MaxToken)
 	case a.open && (!looksLikeJWT(bearer) || len(a.keys) == 0):
 		return openGrant(bearer), nil
+	case isStreamKey(bearer):
+		return sluice.Grant{}, sluice.Errorf(sluice.CodeForbidden, "a stream key is only for publishing")
 	case bearer == "":
 		return sluice.Grant{}, refusal("a bearer token is needed")
 	case !looksLikeJWT(bearer):
@@ -111,7 +115,7 @@ func looksLikeJWT(bearer string) bool { return strings.Count(bearer, ".") == 2 }
 
 func openGrant(bearer string) sluice.Grant {
 	g := sluice.Grant{Publish: true, Watch: true, Chat: true, Moderate: true}
-	if sluice.CheckStreamName(bearer) == nil {
+	if sluice.CheckStreamName(bearer) == nil && !isStreamKey(bearer) {
 		g.Stream = bearer
 	}
 	return g

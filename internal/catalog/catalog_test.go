@@ -1,18 +1,12 @@
 package catalog_test
 
 import (
-	"context"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +14,7 @@ import (
 
 	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/internal/catalog"
+	"github.com/sluice-live/sluice/internal/catalog/pgtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -43,107 +38,8 @@ func onBoth(t *testing.T, contract func(t *testing.T, open func() *catalog.Catal
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
-		contract(t, opener(t, startPostgres(t), ""))
+		contract(t, opener(t, pgtest.Start(t).URL, ""))
 	})
-}
-
-// startPostgres runs a server as a child process and returns the URL of an
-// empty database.
-func startPostgres(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "sluice-pg")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	as := unprivileged(t, dir)
-	data := filepath.Join(dir, "data")
-	initdb := exec.Command(postgresTool(t, "initdb"), "-D", data, "-U", "sluice", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
-	initdb.SysProcAttr, initdb.Dir = as, dir
-	if out, err := initdb.CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v\n%s", err, out)
-	}
-	port := freePort(t)
-	server := exec.Command(postgresTool(t, "postgres"), "-D", data, "-F", "-h", "127.0.0.1", "-p", port, "-k", dir, "-c", "max_connections=40")
-	server.SysProcAttr, server.Dir = as, dir
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = server.Process.Signal(syscall.SIGINT) // fast shutdown
-		_ = server.Wait()
-	})
-	u := (&url.URL{Scheme: "postgres", User: url.User("sluice"), Host: net.JoinHostPort("127.0.0.1", port), Path: "/postgres", RawQuery: "sslmode=disable"}).String()
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		c, err := catalog.Open(t.Context(), u, "")
-		if err == nil {
-			if err := c.Close(); err != nil {
-				t.Fatal(err)
-			}
-			return u
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("PostgreSQL does not answer: %v", err)
-		}
-		wait(t.Context(), 50*time.Millisecond)
-	}
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// unprivileged hands dir to the user that the server runs as: it refuses root.
-func unprivileged(t *testing.T, dir string) *syscall.SysProcAttr {
-	t.Helper()
-	if os.Getuid() != 0 {
-		return nil
-	}
-	account, err := user.Lookup("postgres")
-	if err != nil {
-		t.Fatal(err)
-	}
-	uid, err := strconv.Atoi(account.Uid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(dir, uid, -1); err != nil {
-		t.Fatal(err)
-	}
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(os.Getgid()), NoSetGroups: true}}
-}
-
-func postgresTool(t *testing.T, name string) string {
-	t.Helper()
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name) // the pattern is well-formed
-	if len(found) > 0 {
-		return found[len(found)-1]
-	}
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Fatalf("PostgreSQL (the Debian package postgresql) is needed: %v", err)
-	}
-	return path
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 func start() time.Time { return time.UnixMilli(1_800_000_000_000).UTC() }
@@ -299,7 +195,7 @@ func TestRetention(t *testing.T) {
 }
 
 func TestManyOpenAtOnce(t *testing.T) {
-	u := startPostgres(t)
+	u := pgtest.Start(t).URL
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {

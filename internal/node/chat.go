@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -12,21 +11,17 @@ import (
 
 	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/chat"
-	"github.com/sluice-live/sluice/internal/catalog"
 	"github.com/sluice-live/sluice/internal/obs"
 	"github.com/sluice-live/sluice/internal/wish"
 	"github.com/sluice-live/sluice/recorder"
 	"github.com/sluice-live/sluice/sfu"
 )
 
-// openChat opens the database and the rooms.
+// openChat opens the rooms.
 func (n *Node) openChat() (err error) {
 	c := n.config.Chat
 	if !c.Enabled {
 		return nil
-	}
-	if n.catalog, err = catalog.Open(context.Background(), string(n.config.Database.URL), n.config.Data.Dir); err != nil {
-		return fmt.Errorf("database.url: %w", err)
 	}
 	config := c.limits()
 	config.Node = n.cluster.id

@@ -79,7 +79,7 @@ type RedisConfig struct {
 
 // DatabaseConfig names the database.
 type DatabaseConfig struct {
-	URL obs.Secret `koanf:"url" help:"PostgreSQL of the cluster, such as postgres://user:password@host:5432/sluice; it keeps bans, chat and the audit log; empty: an SQLite file in data.dir"`
+	URL obs.Secret `koanf:"url" help:"PostgreSQL of the cluster, such as postgres://user:password@host:5432/sluice; it keeps stream keys, bans, chat and the audit log; empty: an SQLite file in data.dir"`
 }
 
 // DataConfig is the data directory.

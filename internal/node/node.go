@@ -41,9 +41,10 @@ type Node struct {
 	hls        *hlsfallback.Handler // nil when nothing is recorded
 	shelf      *shelf               // what hls reads
 	cluster    *cluster
-	catalog    *catalog.Catalog // nil without chat
-	chat       *chat.Hub        // nil when off
-	relays     *relays          // nil on a node alone
+	catalog    *catalog.Catalog
+	keys       *streamKeys
+	chat       *chat.Hub // nil when off
+	relays     *relays   // nil on a node alone
 	relaying   *relay.Server
 	forward    *forwarder  // nil on a node alone
 	neighbours *neighbours // nil on a node alone
@@ -70,7 +71,7 @@ func New(c Config, log *slog.Logger) (_ *Node, err error) {
 			err = errors.Join(err, n.Close())
 		}
 	}()
-	for _, build := range []func() error{n.observe, n.authorize, n.openMedia, n.newGovernor, n.openCluster, n.openRelays, n.record, n.openChat, n.listen} {
+	for _, build := range []func() error{n.observe, n.authorize, n.openCatalog, n.openMedia, n.newGovernor, n.openCluster, n.openRelays, n.record, n.openChat, n.listen} {
 		if err := build(); err != nil {
 			return nil, err
 		}

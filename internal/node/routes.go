@@ -35,7 +35,7 @@ func (n *Node) listen() error {
 		shared.Node = n.cluster.id
 		engine.Use(n.forward.handle)
 	}
-	n.whip, err = whip.New(whip.Deps{Media: ingest{n}, Auth: n.auth, Limiter: limiter, Log: n.log}, shared)
+	n.whip, err = whip.New(whip.Deps{Media: ingest{n}, Auth: n.keys.ring, Limiter: limiter, Log: n.log}, shared)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (n *Node) routes(engine *gin.Engine, limiter *wish.Limiter) error {
 	refused := func(r *http.Request, cause error) error { return limiter.Refuse(wish.Remote(r), cause) }
 	api := signaling.API{
 		Streams: n.media, Auth: n.auth, Refused: refused, Version: version, Cluster: n.cluster.registry, Avoid: n.avoid,
-		Documents: n.chatDocument(),
+		Documents: n.chatDocument(), Keys: n.keys,
 	}
 	if n.recorder != nil {
 		api.Last = n.lastShow

@@ -75,10 +75,24 @@ func (l *Limiter) Refuse(addr netip.Addr, cause error) error {
 	return cause
 }
 
+// Barred returns CodeTooManyRequests while the next refusal of an address would be
+// one too many. It counts nothing.
+func (l *Limiter) Barred(addr netip.Addr) error {
+	failures := l.caller(addr).failures
+	if failures.Tokens() >= 1 {
+		return nil
+	}
+	return tooMany(failures, "too many refused requests from this address")
+}
+
 func spend(l *rate.Limiter, detail string) error {
 	if l.Allow() {
 		return nil
 	}
+	return tooMany(l, detail)
+}
+
+func tooMany(l *rate.Limiter, detail string) error {
 	wait := time.Duration(float64(time.Second) / float64(l.Limit()))
 	return &sluice.Error{Code: sluice.CodeTooManyRequests, Detail: detail, RetryAfter: max(wait, time.Second)}
 }
@@ -131,9 +145,15 @@ func WithRemote(r *http.Request, ip string) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), remoteKey{}, addr.Unmap()))
 }
 
+// RemoteOf returns the address that WithRemote has noted, the zero Addr when none.
+func RemoteOf(ctx context.Context) netip.Addr {
+	addr, _ := ctx.Value(remoteKey{}).(netip.Addr)
+	return addr
+}
+
 // Remote returns the client's address, the zero Addr when it is unknown.
 func Remote(r *http.Request) netip.Addr {
-	if addr, ok := r.Context().Value(remoteKey{}).(netip.Addr); ok {
+	if addr := RemoteOf(r.Context()); addr.IsValid() {
 		return addr
 	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)

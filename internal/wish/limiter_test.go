@@ -48,9 +48,15 @@ func TestLimiterRefusesAfterFailures(t *testing.T) {
 	cause := sluice.Errorf(sluice.CodeUnauthenticated, "no")
 	addr := netip.MustParseAddr("192.0.2.1")
 	for range 3 {
+		if err := l.Barred(addr); err != nil {
+			t.Fatal(err)
+		}
 		if err := l.Refuse(addr, cause); sluice.CodeOf(err) != sluice.CodeUnauthenticated {
 			t.Fatal(err)
 		}
+	}
+	if err := l.Barred(addr); sluice.CodeOf(err) != sluice.CodeTooManyRequests {
+		t.Error(err)
 	}
 	if err := l.Refuse(addr, cause); sluice.CodeOf(err) != sluice.CodeTooManyRequests {
 		t.Error(err)
