@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
@@ -49,6 +50,9 @@ type API struct {
 	// Keys are the stream keys. nil: there are none.
 	Keys Keys
 
+	// Sign makes a token with a grant that lives so long. nil: none are made here.
+	Sign func(grant sluice.Grant, ttl time.Duration) (string, error)
+
 	// Last returns the newest recording of a stream that has ended. It may be nil.
 	Last func(ctx context.Context, stream string) (sluice.Recording, bool)
 
@@ -69,7 +73,7 @@ type API struct {
 // only if that document cannot be made.
 //
 // A stream is shown to whoever may watch or publish it; its viewers to whoever
-// may publish or moderate it. Nodes and stream keys are for operators.
+// may publish or moderate it. Nodes, stream keys and tokens are for operators.
 func (a API) Routes(engine *gin.Engine) error {
 	config := huma.DefaultConfig("Sluice control API", a.Version)
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // our own below
@@ -94,6 +98,9 @@ func (a API) Routes(engine *gin.Engine) error {
 	}
 	if a.Keys != nil {
 		a.keyRoutes(api)
+	}
+	if a.Sign != nil {
+		a.tokenRoutes(api)
 	}
 
 	schemas := api.OpenAPI().Components.Schemas.Map()

@@ -33,7 +33,8 @@ type Node struct {
 	log        *slog.Logger
 	metrics    *obs.Registry
 	auth       *auth.Authorizer
-	limiter    *wish.Limiter // of everything that callers ask for
+	sign       func(sluice.Grant, time.Duration) (string, error) // makes tokens
+	limiter    *wish.Limiter                                     // of everything that callers ask for
 	media      *sfu.SFU
 	files      *blob.Disk           // nil when nothing is recorded
 	shared     blob.Shared          // nil when recordings stay here
@@ -104,6 +105,7 @@ func (n *Node) authorize() error {
 	for key, secret := range keys {
 		plain[key] = string(secret)
 	}
+	n.sign = signer(plain)
 	n.limiter = wish.NewLimiter(wish.Rates{
 		Requests: float64(n.config.Limits.RequestsPerSecond), AuthFailures: n.config.Limits.AuthFailures,
 	})

@@ -91,7 +91,7 @@ func (n *Node) routes(engine *gin.Engine, limiter *wish.Limiter) error {
 	refused := func(r *http.Request, cause error) error { return limiter.Refuse(wish.Remote(r), cause) }
 	api := signaling.API{
 		Streams: n.media, Auth: n.auth, Refused: refused, Version: version, Cluster: n.cluster.registry, Avoid: n.avoid,
-		Documents: n.chatDocument(), Keys: n.keys,
+		Documents: n.chatDocument(), Keys: n.keys, Sign: n.sign,
 	}
 	if n.recorder != nil {
 		api.Last = n.lastShow

@@ -15,6 +15,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/internal/auth"
 	"github.com/sluice-live/sluice/internal/obs"
 	"github.com/sluice-live/sluice/signaling"
@@ -43,6 +44,17 @@ func APIKeys(c Config) (map[string]obs.Secret, error) {
 		return makeKeys(path, string(c.Redis.URL))
 	}
 	return keys, err
+}
+
+// signer makes tokens with the first of the keys, as sluice token create does.
+func signer(keys map[string]string) func(sluice.Grant, time.Duration) (string, error) {
+	return func(g sluice.Grant, ttl time.Duration) (string, error) {
+		if len(keys) == 0 {
+			return "", sluice.Errorf(sluice.CodeUnprocessable, "this node has no API key to sign tokens with: its access is open")
+		}
+		first := slices.Sorted(maps.Keys(keys))[0]
+		return auth.Mint(first, keys[first], g, ttl)
+	}
 }
 
 // keyText is the key that others with the same Redis take when they have none: the

@@ -139,6 +139,26 @@ func TestStreamKeysOfTwoNodes(t *testing.T) {
 	}
 }
 
+// TestTokensOfTheAPI: a token that one node makes is good at every node with its keys.
+func TestTokensOfTheAPI(t *testing.T) {
+	settings := map[string]string{"auth.mode": "token", "auth.keys": testKey + ": " + testSecret + ", APIother: " + testSecret + "2", "record.enabled": "false"}
+	here, _ := serve(t, free(t, settings), slog.New(slog.DiscardHandler))
+	settings["auth.keys"] = testKey + ": " + testSecret
+	there, _ := serve(t, free(t, settings), slog.New(slog.DiscardHandler))
+	var made struct{ Token string }
+	r := operator(t, "POST", there.URL()+"/api/v1/tokens", `{"stream":"demo","publish":true}`, &made)
+	if r.StatusCode != http.StatusCreated {
+		t.Fatal(r.Status)
+	}
+	if r, _ := fetch(t, "POST", here.URL()+"/whip", map[string]string{"Authorization": "Bearer " + made.Token}); r.StatusCode != admitted {
+		t.Errorf("it is answered %s", r.Status)
+	}
+	open, _ := serve(t, free(t, map[string]string{"record.enabled": "false"}), slog.New(slog.DiscardHandler))
+	if r := operator(t, "POST", open.URL()+"/api/v1/tokens", `{"stream":"demo","publish":true}`, nil); r.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("without an API key: %s", r.Status)
+	}
+}
+
 // TestGuessedStreamKeys: who tries many keys has none looked up any more.
 func TestGuessedStreamKeys(t *testing.T) {
 	n, _ := serve(t, free(t, map[string]string{
