@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -103,6 +105,15 @@ func (b *tab) open(url string) {
 	})
 }
 
+// early runs a script in each page that the tab opens from now on, before the page's own.
+func (b *tab) early(script string) {
+	b.t.Helper()
+	b.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+		return err
+	}))
+}
+
 // eval evaluates an expression and waits for its promise. The page takes it as
 // done by a person, so that it may start sound.
 func eval[T any](b *tab, expression string) T {
@@ -128,6 +139,7 @@ const describe = `(() => {
   return JSON.stringify({
     page: String(location), state, error: error?.stack ?? error?.message, mode, recorded, range: rewind?.range, capture: rewind?.capture,
     at: hls?.currentTime, ready: hls?.readyState, paused: hls?.paused, seeking: hls?.seeking, buffered: ranges(hls?.buffered), wrong: hls?.error?.message,
+    senses: globalThis.senses?.(),
   });
 })()`
 

@@ -28,8 +28,9 @@ const sampleClock = `(async () => {
 func TestBrowserLatency(t *testing.T) {
 	n := startNode(t)
 	camera := newBrowser(t)
+	camera.early(syncScript + "beep();") // the page makes its sound as soon as it knows the devices
 	camera.open(n.URL + "/publish/clock?clock=1")
-	camera.exec(syncScript + "beep(); " + goLive)
+	camera.exec(goLive)
 	camera.until("three layers are sent", layersOn)
 	viewer := newBrowser(t)
 	viewer.open(n.URL + "/watch/clock")
@@ -56,16 +57,24 @@ func staysTogether(t *testing.T, camera, viewer *tab) {
 		limit = 45.0 // milliseconds
 		heard = 3    // beeps at each layer, two in a second
 	)
-	viewer.exec(syncScript + "const {srcObject} = " + element + ".video; hear(srcObject.getAudioTracks()[0]); look(srcObject.getVideoTracks()[0])")
-	viewer.until("beeps and pictures", "beeps.length > 0 && pictures.length > 0")
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log("published:", eval[string](camera, describe))
+		}
+	})
+	viewer.exec(syncScript + "perceive(" + element + ")")
+	viewer.until("beeps", "beeps.length > 0")
+	viewer.until("pictures with a clock", "pictures.length > 0")
 	before, lag := math.NaN(), eval[float64](camera, "lag()")
 	for _, step := range []struct{ choice, height string }{{"f", largest}, {"q", smallest}, {"h", middle}, {"f", largest}} {
 		pickLayer(viewer, step.choice)
 		viewer.until("layer "+step.choice+" is decoded", step.height)
+		viewer.exec("anew()")
+		viewer.until("enough of it", "enough("+strconv.Itoa(heard)+")")
 		got := eval[struct {
 			Played, Moved float64
 			Pictures      int
-		}](viewer, "together("+strconv.Itoa(heard)+")")
+		}](viewer, "together()")
 		if math.IsNaN(before) {
 			before = got.Moved
 		}

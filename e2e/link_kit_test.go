@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/sluice-live/sluice"
@@ -91,10 +89,7 @@ func farBrowser(t testing.TB, w *netwire.Wire, flags ...chromedp.ExecAllocatorOp
 		inside := exec.Command("ip", append([]string{"netns", "exec", w.Namespace, cmd.Path}, cmd.Args[1:]...)...)
 		cmd.Path, cmd.Args, cmd.Err = inside.Path, inside.Args, inside.Err
 	}))...)
-	b.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
-		_, err := cdp.Call(ctx, target, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: observer})
-		return err
-	}))
+	b.early(observer)
 	return b
 }
 

@@ -3,16 +3,11 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/chromedp"
 
 	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/e2e/netwire"
@@ -22,17 +17,13 @@ import (
 // do not know these reports.
 func withoutReports(b *tab, lines string) {
 	b.t.Helper()
-	script := `
+	b.early(`
 const fetched = window.fetch;
 window.fetch = (url, init) => {
   if (init?.method === 'POST' && typeof init.body === 'string' && init.body.startsWith('v=0'))
     init = {...init, body: init.body.split('\r\n').filter((l) => !/` + lines + `/.test(l)).join('\r\n')};
   return fetched(url, init);
-};`
-	b.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
-		_, err := cdp.Call(ctx, target, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
-		return err
-	}))
+};`)
 }
 
 // TestLimitedLinkByOtherReports is viewers whose links become narrow and free
