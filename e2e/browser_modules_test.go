@@ -1,10 +1,14 @@
 package e2e
 
 import (
+	_ "embed"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 )
+
+//go:embed testdata/playout.js
+var playoutScript string
 
 // TestBrowserModules runs the parsers and builders of the pages, unbundled, in
 // the browser. Every case is an expression over the named module m, and the
@@ -15,6 +19,7 @@ func TestBrowserModules(t *testing.T) {
 	t.Cleanup(sources.Close)
 	b := newBrowser(t)
 	b.open(sources.URL + "/icon.svg")
+	b.exec(playoutScript)
 
 	const links = "'</whep/a/s/sse>; rel=\"urn:x:events\"; events=\"active,layers\", <turn:h:3478?transport=udp>; rel=\"ice-server\"; username=\"u\"; credential=\"a,b;\\\\\"c\", </l>;rel=layer'"
 	// look reads statistics in which sound is ahead of the picture, with what both wait for.
@@ -42,6 +47,10 @@ func TestBrowserModules(t *testing.T) {
 		{"sound and picture of a late picture", "together", together + "look(5); look(300); look(5); look(300); look(300); look(-300); return held(); })()", `[0,0]`},
 		{"sound and picture while repairs are waited for", "together", together + "const out = []; for (const wait of [150, 200, 0]) { look(0, 60, 60, 30, wait); out.push(held()); } for (let i = 0; i < 2; i++) { look(70, 60, 60, 200); out.push(held()); } return out; })()", `[[150,150],[200,200],[0,200],[0,200],[0,200]]`},
 		{"sound and picture that cannot be compared", "together", together + "const out = []; for (const [wait, ahead] of [[0, 100], [0, 100], [0, 100], [200, NaN], ...Array(6).fill([0, NaN]), [0, 100], ...Array(8).fill([0, NaN])]) { look(ahead, 60, 60, 30, wait); out.push(held().join()); } return out.filter((h, i) => h !== out[i - 1]); })()", `["0,0","180,0","200,200","180,200","0,0"]`},
+		{"sound and picture of a machine that stood still", "together", "[500, 1000, 1500].map((ms) => { const p = new Playout(m.Together); p.run(5); p.sound.level += ms; p.run(10); return p.run(20, 120) === 0 && p.wait < 100; })", `[true,true,true]`},
+		{"a picture that the browser has delayed", "together", "(() => { const p = new Playout(m.Together); p.run(10); p.picture.extra = p.picture.added = 350; p.run(5); return [p.run(35, 120) === 0, p.wait < 100]; })()", `[true,true]`},
+		{"sound and picture of a link that needs them late", "together", "[[300, 20, 0], [40, 250, 0], [40, 20, 250]].map(([sound, picture, path]) => { const p = new Playout(m.Together); p.run(5); [p.sound.own, p.picture.own, p.path] = [sound, picture, path]; p.run(10); return p.run(60); })", `[0,0,0]`},
+		{"sound and picture after faults of many kinds", "together", "afterFaults(m.Together, 200) < 100", `true`},
 		{"a picture without sound, after losses", "together", "(() => { const [a, v] = [{jitterBufferTarget: 9}, {jitterBufferTarget: 9}]; const t = new m.Together(a, v); return [0, 200, 200, 0].map((wait, n) => { t.update(new Map([[1, {type: 'inbound-rtp', kind: 'video', jitterBufferTargetDelay: n, jitterBufferEmittedCount: 9 * n, estimatedPlayoutTimestamp: 5e12}]]), wait); return [a.jitterBufferTarget, v.jitterBufferTarget]; }); })()", `[[0,0],[200,200],[200,200],[0,0]]`},
 		{"sound and picture, nothing known", "together", together + "t.update(new Map(), 0); t.update(new Map([[1, {type: 'inbound-rtp', kind: 'audio'}]]), 30); return held(); })()", `[30,30]`},
 		{"restarted answer", "sdp", "m.withIce('m=audio\\r\\na=ice-ufrag:a\\r\\na=ice-pwd:b\\r\\na=candidate:old\\r\\nm=video\\r\\na=ice-ufrag:a\\r\\na=ice-pwd:b\\r\\n', 'a=ice-ufrag:c\\r\\na=ice-pwd:d\\r\\na=candidate:new\\r\\n')", `"m=audio\r\na=ice-ufrag:c\r\na=ice-pwd:d\r\na=candidate:new\r\nm=video\r\na=ice-ufrag:c\r\na=ice-pwd:d\r\n"`},

@@ -1,1 +1,1 @@
-import{m as a}from"./chunk-YU5VXSWZ.js";import"./chunk-C2VYOYVQ.js";import"./chunk-RDVKXVVK.js";import"./chunk-L7QGECC5.js";import"./chunk-26U6PKO7.js";import"./chunk-3R3ZBGNN.js";import"./chunk-RARRDXVT.js";import"./chunk-SDHKMOJM.js";export{a as LivePlayer};
+import{m as a}from"./chunk-DWMRBVGO.js";import"./chunk-C2VYOYVQ.js";import"./chunk-RDVKXVVK.js";import"./chunk-L7QGECC5.js";import"./chunk-Q4SVT3UN.js";import"./chunk-3R3ZBGNN.js";import"./chunk-RARRDXVT.js";import"./chunk-SDHKMOJM.js";export{a as LivePlayer};
