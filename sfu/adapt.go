@@ -101,7 +101,7 @@ func (m *member) measure(on bool) {
 	}
 	m.estimate, m.filler = nil, filler{}
 	if on {
-		m.estimate = estimate.New(estimate.Config{Start: startBitrate})
+		m.estimate = estimate.New(estimate.Config{Start: startBitrate, Pads: m.video.track.rtxSSRC != 0})
 		m.viewer.measured()
 	}
 	if m.video.track.twccID != 0 {

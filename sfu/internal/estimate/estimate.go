@@ -6,8 +6,11 @@ import (
 )
 
 // Config bounds the estimate, in bits per second. The zero value means 50k, 50M
-// and 1M.
-type Config struct{ Min, Max, Start int }
+// and 1M, and a viewer that no padding can be sent to.
+type Config struct {
+	Min, Max, Start int
+	Pads            bool // what ProbeBudget asks for is sent
+}
 
 func (c Config) withDefaults() Config {
 	if c.Min <= 0 {

@@ -28,10 +28,10 @@ func TestConfigDefaults(t *testing.T) {
 		in   Config
 		want Config
 	}{
-		{"zero", Config{}, Config{50_000, 50_000_000, 1_000_000}},
-		{"start below min", Config{Min: 2e6}, Config{2_000_000, 50_000_000, 2_000_000}},
-		{"start above max", Config{Max: 500e3}, Config{50_000, 500_000, 500_000}},
-		{"max below min", Config{Min: 100e3, Max: 10e3}, Config{100_000, 100_000, 100_000}},
+		{"zero", Config{}, Config{Min: 50_000, Max: 50_000_000, Start: 1_000_000}},
+		{"start below min", Config{Min: 2e6}, Config{Min: 2_000_000, Max: 50_000_000, Start: 2_000_000}},
+		{"start above max", Config{Max: 500e3}, Config{Min: 50_000, Max: 500_000, Start: 500_000}},
+		{"max below min", Config{Min: 100e3, Max: 10e3}, Config{Min: 100_000, Max: 100_000, Start: 100_000}},
 	} {
 		if got := c.in.withDefaults(); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
@@ -136,6 +136,20 @@ func TestReportsAlone(t *testing.T) {
 	report(3, math.NaN(), -1)
 	report(3, math.Inf(1), math.MaxInt64)
 	report(3, -1, math.MinInt64)
+}
+
+// TestNothingIsKnownOfWhatWasNotSent: good reports about a small layer do not say
+// that a large one fits where padding can find that out.
+func TestNothingIsKnownOfWhatWasNotSent(t *testing.T) {
+	for _, pads := range []bool{true, false} {
+		e := New(Config{Start: 2_000_000, Pads: pads})
+		for second := range int64(120) {
+			e.Report(Reception{RTT: int64(40 * time.Millisecond), Sent: 300_000}, second*int64(time.Second))
+		}
+		if got := e.State().Bitrate; pads != (got == 2_000_000) {
+			t.Errorf("padding %t: %d after two minutes of 300 kbit/s", pads, got)
+		}
+	}
 }
 
 // TestReportsKnowWhatWasSent: loss says at once what the path carries, and half a

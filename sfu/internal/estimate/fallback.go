@@ -103,7 +103,7 @@ func (e *Estimator) Report(told Reception, now int64) {
 		}
 		r.proven = min(r.proven, r.limit)
 	case r.loss < lossLow:
-		r.grow(e.target, e.pulse.bound(float64(sent), at), elapsed)
+		r.grow(e.target, e.pulse.bound(float64(sent), e.config.Pads && r.rtt > 0, at), elapsed)
 	}
 	if remb {
 		e.followREMB()

@@ -198,10 +198,10 @@ func (p *pulse) forget(now int64) {
 }
 
 // bound is the most that the target may grow to beside what is sent, when pulses
-// can show that more fits.
-func (p *pulse) bound(sent float64, now int64) float64 {
+// can show that more fits: can says that they may be sent and are answered.
+func (p *pulse) bound(sent float64, can bool, now int64) float64 {
 	most := math.Inf(1)
-	if p.able && sent > 0 {
+	if (p.able || can) && sent > 0 {
 		most = headroom*sent + headroomExtra
 	}
 	if p.refusedAt != 0 && now-p.refusedAt < refusedFor {
