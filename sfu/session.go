@@ -84,6 +84,7 @@ func (s *SFU) newSession(o sluice.Offer, r role, t terms, layers []*layer) (*ses
 		return nil, err
 	}
 	parsed.restrict(o.Remote)
+	parsed.oneWay(r)
 	if r == publishing {
 		parsed.expand()
 	}
@@ -220,7 +221,7 @@ func (ses *session) accept(ctx context.Context) error {
 	if ses.answer, err = ses.offer.collapse(answer); err != nil {
 		return sluice.Errorf(sluice.CodeInternal, "the answer cannot be read: %w", err)
 	}
-	ses.answer = ses.offer.restoreData(ses.offer.tell(ses.answer))
+	ses.answer = ses.offer.restoreData(ses.offer.tell(ses.offer.reduced(ses.answer)))
 	return nil
 }
 

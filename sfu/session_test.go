@@ -110,6 +110,38 @@ func TestAnswersToRealClients(t *testing.T) {
 	}
 }
 
+// TestAnswersAreOneWay: clients offer both ways too, or say nothing, which means the
+// same.
+func TestAnswersAreOneWay(t *testing.T) {
+	s := newTestSFU(t, Config{Wait: true, TCP: true})
+	for _, name := range []string{"chromium-156-whip-default-offer.sdp", "firefox-153esr-whip-default-offer.sdp", "chromium-156-whep-offer.sdp", "firefox-153esr-whep-offer.sdp"} {
+		for _, line := range []string{"a=sendrecv\r\n", ""} {
+			o, want := offerOf(t, name), "recvonly"
+			o.SDP = strings.NewReplacer("a=sendrecv\r\n", "", "a=sendonly\r\n", line, "a=recvonly\r\n", line).Replace(o.SDP)
+			answer := ""
+			if strings.Contains(name, "whep") {
+				want = "sendonly"
+				v, err := s.Watch(t.Context(), o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				answer = v.Answer()
+				v.Close("answered")
+			} else {
+				p, err := s.Publish(t.Context(), o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				answer = p.Answer()
+				p.Close("answered")
+			}
+			if strings.Count(answer, "\r\na="+want+"\r\n") != 2 || strings.Contains(answer, "a=sendrecv") {
+				t.Errorf("%s, %q: not %s:\n%s", name, line, want, answer)
+			}
+		}
+	}
+}
+
 func checkAnswer(t *testing.T, offer, answer, direction string) {
 	t.Helper()
 	var asked, got sdp.SessionDescription
@@ -139,6 +171,10 @@ func checkAnswer(t *testing.T, offer, answer, direction string) {
 		checkSetup(t, first(o.Attribute("setup"))+first(asked.Attribute("setup")), first(m.Attribute("setup")))
 		if _, ok := m.Attribute("rtcp-mux"); !ok {
 			t.Errorf("section %d has no rtcp-mux", i)
+		}
+		_, offered := o.Attribute("rtcp-rsize")
+		if _, answered := m.Attribute("rtcp-rsize"); answered && !offered {
+			t.Errorf("section %d has rtcp-rsize, which was not offered", i)
 		}
 		if _, simulcast := o.Attribute("simulcast"); simulcast {
 			if line, _ := m.Attribute("simulcast"); !strings.HasPrefix(line, "recv ") || strings.Count(line, ";") != 2 {
