@@ -183,14 +183,23 @@ func (l Limits) fits(o Layer) bool {
 		(!o.Jerky || l.Temporal.Set || l.MaxTemporal.Set)
 }
 
-// nothing answers when no layer has shown a keyframe: the best active one is
-// taken so that somebody asks for its keyframe.
+// nothing answers when no layer has shown a keyframe: the one that will be
+// chosen is taken so that somebody asks for its keyframe.
 func (s *State) nothing(f Facts) Decision {
-	i := slices.IndexFunc(f.Layers, func(l Layer) bool { return l.Active })
-	if i < 0 {
-		return Decision{Index: -1, Reason: Reason{cause: noLayer}}
+	for _, suits := range []func(Layer) bool{
+		func(l Layer) bool { return f.Limits.pins() && f.Limits.names(l) },
+		f.Limits.fits,
+	} {
+		if i := slices.IndexFunc(f.Layers, func(l Layer) bool { return l.Active && suits(l) }); i >= 0 {
+			return Decision{Index: i, Reason: Reason{cause: noneSeen}}
+		}
 	}
-	return Decision{Index: i, Reason: Reason{cause: noneSeen}}
+	for i, l := range slices.Backward(f.Layers) {
+		if l.Active {
+			return Decision{Index: i, Reason: Reason{cause: noneSeen}}
+		}
+	}
+	return Decision{Index: -1, Reason: Reason{cause: noLayer}}
 }
 
 // adapt follows the estimate.
