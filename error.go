@@ -19,6 +19,7 @@ const (
 	CodeElsewhere            Code = "elsewhere"             // 307: another node takes this
 	CodeFallback             Code = "fallback"              // 503: to be watched by LL-HLS for now
 	CodeStreamOffline        Code = "stream-offline"        // 409: nobody publishes the stream
+	CodeRecordingRunning     Code = "recording-running"     // 409: it has not ended yet
 	CodePreconditionFailed   Code = "precondition-failed"   // 412: stale entity-tag
 	CodeTooLarge             Code = "too-large"             // 413: body over the limit
 	CodeUnsupportedMediaType Code = "unsupported-media"     // 415: wrong content type or encoding

@@ -90,6 +90,18 @@ func (c *segmentCache) drop(e *list.Element) {
 	c.recent.Remove(e)
 }
 
+// forget drops what is held of a recording.
+func (c *segmentCache) forget(rec string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, e := range c.held {
+		if item := e.Value.(*cached); key.recording == rec && item.payload != nil {
+			c.bytes -= int64(len(item.payload.data))
+			c.drop(e)
+		}
+	}
+}
+
 func (c *segmentCache) read(ctx context.Context, key segmentKey) ([]byte, error) {
 	if key.init {
 		return c.shelf.InitSection(ctx, key.recording, key.rendition, int(key.number))

@@ -3,6 +3,7 @@ package hlsfallback
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -150,6 +151,15 @@ func (h *Handler) Leave(rec string) {
 	h.take(rec)
 	h.mu.Unlock()
 	h.shelved.forget(rec)
+}
+
+// Forget lets go of all copies of a recording that has been removed.
+func (h *Handler) Forget(rec string) {
+	h.mu.Lock()
+	h.ended = slices.DeleteFunc(h.ended, func(s *show) bool { return s.rec.ID == rec })
+	h.mu.Unlock()
+	h.shelved.forget(rec)
+	h.old.forget(rec)
 }
 
 // take returns a show and forgets it, or nil. mu is held.

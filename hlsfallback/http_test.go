@@ -252,6 +252,28 @@ func TestS10VideoOnDemandWhenTheShowEnds(t *testing.T) {
 	}
 }
 
+// TestRemovedRecording: what is removed is not served from memory.
+func TestRemovedRecording(t *testing.T) {
+	f := newFeed(t, Config{})
+	f.segment(3)
+	f.end()
+	paths := []string{"/vod/rec1/index.m3u8", "/vod/rec1/v0/index.m3u8", "/vod/rec1/v0/1.m4s"}
+	for _, path := range paths {
+		f.get(path, 200)
+	}
+	f.shelf.mu.Lock()
+	f.shelf.recordings, f.shelf.bytes = nil, map[string][]byte{}
+	f.shelf.mu.Unlock()
+	f.h.Forget("rec1")
+	f.h.Forget("none")
+	for _, path := range paths {
+		f.get(path, 404)
+	}
+	if len(f.h.old.held) != 0 || f.h.old.bytes != 0 {
+		t.Errorf("the cache holds %d bytes", f.h.old.bytes)
+	}
+}
+
 func TestPlaylistsOfOldRecordingsAreBounded(t *testing.T) {
 	f := newFeed(t, Config{Entries: 50})
 	for n := range 10 {

@@ -72,6 +72,10 @@ type Deps struct {
 
 	Shared blob.Shared // where other nodes find the recordings; nil: they stay in Store
 	Claims Claims      // nil: no other node records
+
+	// Removed is told of recordings that are there no more, whoever has removed them.
+	// Any goroutine may call it. It may be nil.
+	Removed func(rec string)
 }
 
 // Recorder records every stream that is published on the node. Its methods may
@@ -103,6 +107,7 @@ type Recorder struct {
 	running map[string]*record  // by recording
 	waiting map[string]*resumed // recordings of before that may go on, by stream
 	ended   map[string]*finished
+	listed  map[string]bool // what the shared store had when it was last looked through, and what has gone there since
 }
 
 // finished is a recording that has ended.
@@ -132,6 +137,7 @@ func New(cfg Config, deps Deps) (*Recorder, error) {
 	r := &Recorder{
 		cfg: cfg, deps: deps, log: deps.Log, archive: &archive.Archive{Store: deps.Store}, stop: make(chan struct{}),
 		shows: map[string]*show{}, running: map[string]*record{}, waiting: map[string]*resumed{}, ended: map[string]*finished{},
+		listed: map[string]bool{},
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.jobs, r.endJobs = context.WithCancel(r.ctx)
@@ -326,6 +332,7 @@ func (r *Recorder) clean(now time.Time) {
 			r.log.Warn("remove recording", "session", id, "err", err)
 		} else {
 			r.log.Info("recording removed", "session", id)
+			r.gone(id)
 		}
 	}
 	for _, rec := range records {

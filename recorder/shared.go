@@ -247,6 +247,7 @@ func (r *Recorder) deliver(meta archive.Meta, m *archive.Mirror) {
 func (r *Recorder) drop(rec string) {
 	r.mu.Lock()
 	delete(r.ended, rec)
+	r.listed[rec] = true
 	r.mu.Unlock()
 	if err := r.archive.Remove(rec); err != nil {
 		r.log.Warn("remove recording", "session", rec, "err", err)
@@ -281,6 +282,9 @@ func (r *Recorder) sweep() {
 
 func (r *Recorder) sweepOnce(ctx context.Context, now time.Time) error {
 	all, err := r.remote.List(ctx, 0)
+	if err == nil {
+		r.notice(all)
+	}
 	errs := []error{err}
 	total := int64(0)
 	var left []archive.Term
@@ -310,6 +314,7 @@ func (r *Recorder) removeShared(ctx context.Context, t archive.Term) error {
 		return err
 	}
 	r.log.Info("recording removed from the shared store", "session", t.ID)
+	r.gone(t.ID)
 	return nil
 }
 

@@ -17,6 +17,12 @@ import (
 // sharedNode starts a recorder with a disk of its own and a store that it shares.
 func sharedNode(t *testing.T, cfg Config, media Media, disk blob.Store, shared string, sink Sink) (*Recorder, func()) {
 	t.Helper()
+	return tellingNode(t, cfg, media, disk, shared, sink, nil)
+}
+
+// tellingNode is a sharedNode that says which recordings are gone.
+func tellingNode(t *testing.T, cfg Config, media Media, disk blob.Store, shared string, sink Sink, removed func(string)) (*Recorder, func()) {
+	t.Helper()
 	store, err := blob.OpenShared(shared)
 	if err != nil {
 		t.Fatal(err)
@@ -25,7 +31,7 @@ func sharedNode(t *testing.T, cfg Config, media Media, disk blob.Store, shared s
 	if cfg.Spool == 0 {
 		cfg.Spool = 1 << 30
 	}
-	r, err := New(cfg, Deps{Media: media, Store: disk, Shared: store, Sink: sink, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	r, err := New(cfg, Deps{Media: media, Store: disk, Shared: store, Sink: sink, Removed: removed, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

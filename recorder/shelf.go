@@ -11,44 +11,86 @@ import (
 	"github.com/sluice-live/sluice/recorder/internal/archive"
 )
 
+// Holding is a recording and how much of it is kept.
+type Holding struct {
+	sluice.Recording
+	Bytes int64 // in lists 0 for one that another node writes
+}
+
 // Recordings lists all recordings, the oldest first. Those of other nodes may be a
 // little out of date.
 func (r *Recorder) Recordings(ctx context.Context) ([]sluice.Recording, error) {
-	r.mu.Lock()
-	var all []sluice.Recording
-	for _, f := range r.ended {
-		all = append(all, f.meta.Recording)
+	held, err := r.list(ctx)
+	if err != nil {
+		return nil, err
 	}
-	for _, w := range r.waiting {
-		all = append(all, w.meta.Recording)
+	all := make([]sluice.Recording, len(held))
+	for i, h := range held {
+		all[i] = h.Recording
 	}
-	for _, c := range r.running {
-		all = append(all, c.recording())
+	return all, nil
+}
+
+// Holdings is Recordings for people: of a shared store it may lack what cannot be
+// read.
+func (r *Recorder) Holdings(ctx context.Context) ([]Holding, error) {
+	held, err := r.list(ctx)
+	if err != nil && held == nil {
+		return nil, err
 	}
-	r.mu.Unlock()
-	if r.remote != nil {
-		terms, err := r.remote.List(ctx, listAge)
-		if err != nil {
+	return held, nil
+}
+
+// list returns what there is. With an error that is all but what cannot be read, or
+// nil.
+func (r *Recorder) list(ctx context.Context) ([]Holding, error) {
+	all := r.listHere()
+	var err error
+	if r.remote != nil { // afterwards: what leaves the disk is there
+		var terms []archive.Term
+		if terms, err = r.remote.List(ctx, listAge); terms == nil && err != nil {
 			return nil, err
 		}
 		here := map[string]bool{}
-		for _, rec := range all {
-			here[rec.ID] = true
+		for _, h := range all {
+			here[h.ID] = true
 		}
 		for _, t := range terms {
 			if !here[t.ID] {
-				all = append(all, t.Recording)
+				all = append(all, Holding{t.Recording, t.Bytes})
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b sluice.Recording) int { return strings.Compare(a.ID, b.ID) })
-	return all, nil
+	slices.SortFunc(all, func(a, b Holding) int { return strings.Compare(a.ID, b.ID) })
+	return all, err
+}
+
+// listHere lists what is on this node's disk. A recording that has just ended is
+// there once.
+func (r *Recorder) listHere() []Holding {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]Holding, 0, len(r.ended)+len(r.waiting)+len(r.running))
+	for _, f := range r.ended {
+		if r.running[f.meta.ID] == nil {
+			all = append(all, Holding{f.meta.Recording, f.size})
+		}
+	}
+	for _, w := range r.waiting {
+		if r.running[w.meta.ID] == nil {
+			all = append(all, Holding{w.meta.Recording, sizeOfAll(w.segments)})
+		}
+	}
+	for _, c := range r.running {
+		all = append(all, Holding{c.recording(), c.bytes()})
+	}
+	return all
 }
 
 // Recording returns one recording.
 func (r *Recorder) Recording(ctx context.Context, rec string) (sluice.Recording, error) {
 	if here, ok := r.here(rec); ok {
-		return here, nil
+		return here.Recording, nil
 	}
 	if r.remote == nil {
 		return sluice.Recording{}, archive.NotFound("recording")
@@ -60,22 +102,37 @@ func (r *Recorder) Recording(ctx context.Context, rec string) (sluice.Recording,
 	return view.Term.Recording, nil
 }
 
+// Holding returns one recording and how much of it is kept.
+func (r *Recorder) Holding(ctx context.Context, rec string) (Holding, error) {
+	if here, ok := r.here(rec); ok {
+		return here, nil
+	}
+	if r.remote == nil {
+		return Holding{}, archive.NotFound("recording")
+	}
+	view, err := r.remote.View(ctx, rec)
+	if err != nil {
+		return Holding{}, err
+	}
+	return Holding{view.Term.Recording, sizeOfAll(view.Segments())}, nil
+}
+
 // here returns a recording that is on this node's disk.
-func (r *Recorder) here(rec string) (sluice.Recording, bool) {
+func (r *Recorder) here(rec string) (Holding, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if f := r.ended[rec]; f != nil {
-		return f.meta.Recording, true
-	}
 	if c := r.running[rec]; c != nil {
-		return c.recording(), true
+		return Holding{c.recording(), c.bytes()}, true
+	}
+	if f := r.ended[rec]; f != nil {
+		return Holding{f.meta.Recording, f.size}, true
 	}
 	for _, w := range r.waiting {
 		if w.meta.ID == rec {
-			return w.meta.Recording, true
+			return Holding{w.meta.Recording, sizeOfAll(w.segments)}, true
 		}
 	}
-	return sluice.Recording{}, false
+	return Holding{}, false
 }
 
 // Running returns the recording of a stream that runs on another node.

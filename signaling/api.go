@@ -53,6 +53,9 @@ type API struct {
 	// Sign makes a token with a grant that lives so long. nil: none are made here.
 	Sign func(grant sluice.Grant, ttl time.Duration) (string, error)
 
+	// Recordings are what has been recorded. nil: nothing is said of them.
+	Recordings Recordings
+
 	// Last returns the newest recording of a stream that has ended. It may be nil.
 	Last func(ctx context.Context, stream string) (sluice.Recording, bool)
 
@@ -73,14 +76,15 @@ type API struct {
 // only if that document cannot be made.
 //
 // A stream is shown to whoever may watch or publish it; its viewers to whoever
-// may publish or moderate it. Nodes, stream keys and tokens are for operators.
+// may publish or moderate it; its recordings as the stream. Nodes, stream keys and
+// tokens, and removing recordings, are for operators.
 func (a API) Routes(engine *gin.Engine) error {
 	config := huma.DefaultConfig("Sluice control API", a.Version)
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // our own below
 	config.CreateHooks = nil                                             // no $schema in every body
 	config.AllowAdditionalPropertiesByDefault = true                     // fields may be added later
 	config.Formats = map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
-	config.Info.Description = "Streams of all nodes; layers and viewers of those that one node has. Errors are problem details (RFC 9457)."
+	config.Info.Description = "Streams of all nodes; layers and viewers of those that one node has; recordings. Nodes, stream keys and tokens, and removing recordings, take a token that moderates all streams. Errors are problem details (RFC 9457)."
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "Not needed when the server's access is open."},
 	}
@@ -101,6 +105,9 @@ func (a API) Routes(engine *gin.Engine) error {
 	}
 	if a.Sign != nil {
 		a.tokenRoutes(api)
+	}
+	if a.Recordings != nil {
+		a.recordingRoutes(api)
 	}
 
 	schemas := api.OpenAPI().Components.Schemas.Map()

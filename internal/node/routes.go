@@ -94,7 +94,7 @@ func (n *Node) routes(engine *gin.Engine, limiter *wish.Limiter) error {
 		Documents: n.chatDocument(), Keys: n.keys, Sign: n.sign,
 	}
 	if n.recorder != nil {
-		api.Last = n.lastShow
+		api.Last, api.Recordings = n.lastShow, recorded{n.recorder, strings.TrimSuffix(n.config.HTTP.PublicURL, "/")}
 	}
 	if n.neighbours = n.newNeighbours(); n.neighbours != nil {
 		api.Neighbours = n.neighbours

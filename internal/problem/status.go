@@ -37,6 +37,8 @@ func entry(code sluice.Code) (status int, title string) {
 		return http.StatusServiceUnavailable, "To be watched by LL-HLS for now"
 	case sluice.CodeStreamOffline:
 		return http.StatusConflict, "Nobody publishes this stream"
+	case sluice.CodeRecordingRunning:
+		return http.StatusConflict, "The recording has not ended"
 	case sluice.CodePreconditionFailed:
 		return http.StatusPreconditionFailed, "The entity-tag is stale"
 	case sluice.CodeTooLarge:

@@ -147,8 +147,12 @@ func (e *Endpoint[S]) options(w http.ResponseWriter, r *http.Request, methods ..
 	// gets any without the right to a session.
 	if e.config.ICEServers != nil && !Preflight(r) && e.limiter.Allow(Remote(r)) == nil {
 		bearer, _ := Bearer(r)
-		if g, err := e.auth.Authorize(r.Context(), bearer); err == nil {
+		g, err := e.auth.Authorize(r.Context(), bearer)
+		switch {
+		case err == nil:
 			e.addICELinks(h, g)
+		case bearer != "":
+			_ = e.limiter.Refuse(Remote(r), err) // counted as a guess; the answer is the same
 		}
 	}
 	Empty(w, http.StatusOK)

@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -97,14 +98,32 @@ func (r *Remote) Remove(ctx context.Context, t Term) error {
 	if err == nil {
 		err = r.Store.Delete(ctx, streamFolder(t.Stream)+"/"+t.ID)
 	}
+	l := &r.listing
+	l.mu.Lock()
+	l.all = slices.DeleteFunc(slices.Clone(l.all), func(listed Term) bool { return listed.ID == t.ID })
+	l.mu.Unlock()
+	r.mu.Lock()
+	delete(l.ended, t.ID)
+	r.mu.Unlock()
+	r.Forget(t.ID)
+	return err
+}
+
+// Viewed lists the recordings that have been looked at lately.
+func (r *Remote) Viewed() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if v := r.views[t.ID]; v != nil {
+	return slices.Collect(maps.Keys(r.views))
+}
+
+// Forget makes a recording be read anew when it is asked for.
+func (r *Remote) Forget(rec string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if v := r.views[rec]; v != nil {
 		r.viewed -= v.size
-		delete(r.views, t.ID)
+		delete(r.views, rec)
 	}
-	delete(r.listing.ended, t.ID)
-	return err
 }
 
 // listing is what List has found.

@@ -169,6 +169,9 @@ func (r *Remote) weigh(rec string, v *viewing) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.views[rec] != v {
+		return // forgotten meanwhile
+	}
 	r.viewed += size - v.size
 	v.size = size
 	for len(r.views) > 1 && (len(r.views) > maxViews || r.viewed > maxViewed) {
