@@ -14,5 +14,7 @@
 //   - tap: a viewer without a network, for recording.
 //   - relay: a node's copy of a stream whose publisher is on another node.
 //   - node: one running server process.
+//   - event: something that has happened to a stream, for those outside who
+//     are told of it.
 //   - grant: what a caller may do, read from a token.
 package sluice

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/sluice-live/sluice"
 	"github.com/sluice-live/sluice/recorder/internal/archive"
 )
 
@@ -73,6 +74,7 @@ func (s *show) store(why ending) {
 	switch why {
 	case ended:
 		r.deps.Sink.End(meta.ID)
+		r.tell(sluice.EventRecordingFinished, meta.Recording)
 	case moved, lost:
 		r.drop(meta.ID)
 		r.deps.Sink.Leave(meta.ID)

@@ -158,7 +158,13 @@ func config() Config {
 // does.
 func newRecorder(t testing.TB, cfg Config, media Media, store blob.Store, sink Sink) (*Recorder, func()) {
 	t.Helper()
-	r, err := New(cfg, Deps{Media: media, Store: store, Sink: sink, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	return newTellingRecorder(t, cfg, media, store, sink, nil)
+}
+
+// newTellingRecorder is newRecorder, and tells of recordings.
+func newTellingRecorder(t testing.TB, cfg Config, media Media, store blob.Store, sink Sink, tell func(sluice.Event)) (*Recorder, func()) {
+	t.Helper()
+	r, err := New(cfg, Deps{Media: media, Store: store, Sink: sink, Tell: tell, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,6 +61,7 @@ func (r *Recorder) restore(m archive.Meta, now time.Time) error {
 		if err := r.archive.PutMeta(m); err != nil {
 			return err
 		}
+		r.tell(sluice.EventRecordingFinished, m.Recording)
 	}
 	r.put(m, size)
 	r.deliver(m, r.mirror(m, &resumed{meta: m}))

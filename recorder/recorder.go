@@ -76,6 +76,10 @@ type Deps struct {
 	// Removed is told of recordings that are there no more, whoever has removed them.
 	// Any goroutine may call it. It may be nil.
 	Removed func(rec string)
+
+	// Tell is told that a recording starts, and that it has ended for good: not when
+	// it goes on after a restart or elsewhere. It must not block. nil: nobody is.
+	Tell func(sluice.Event)
 }
 
 // Recorder records every stream that is published on the node. Its methods may
@@ -133,6 +137,9 @@ func New(cfg Config, deps Deps) (*Recorder, error) {
 	}
 	if deps.Sink == nil {
 		deps.Sink = nobody{}
+	}
+	if deps.Tell == nil {
+		deps.Tell = func(sluice.Event) {}
 	}
 	r := &Recorder{
 		cfg: cfg, deps: deps, log: deps.Log, archive: &archive.Archive{Store: deps.Store}, stop: make(chan struct{}),
@@ -345,6 +352,11 @@ func newID(start time.Time) string {
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
 	return strings.Replace(start.UTC().Format("20060102-150405.000"), ".", "-", 1) + "-" + hex.EncodeToString(random[:])
+}
+
+// tell tells of a recording.
+func (r *Recorder) tell(kind sluice.EventKind, rec sluice.Recording) {
+	r.deps.Tell(sluice.Event{Kind: kind, Stream: rec.Stream, At: time.Now(), Recording: &rec})
 }
 
 // nobody is a Sink that does nothing.

@@ -219,6 +219,7 @@ func (r *Recorder) over(w *resumed) {
 	}
 	r.put(w.meta, sizeOfAll(w.segments))
 	r.deliver(w.meta, r.mirror(w.meta, w))
+	r.tell(sluice.EventRecordingFinished, w.meta.Recording)
 }
 
 // put notes a recording that has ended.

@@ -322,6 +322,9 @@ func (s *show) start(at time.Time) {
 	r.counters.recordings.Add(1)
 	s.log.Info("recording", "renditions", len(s.meta.Renditions))
 	r.deps.Sink.Begin(s.meta.Recording)
+	if before == nil {
+		r.tell(sluice.EventRecordingStarted, s.meta.Recording)
+	}
 }
 
 // origin is the capture time of tick 0.

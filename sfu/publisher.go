@@ -52,7 +52,8 @@ func newPublisher(ctx context.Context, st *stream, o sluice.Offer) (*Publisher, 
 	}
 	p := &Publisher{session: ses, stream: st, tier: o.Grant.Tier, requests: make(chan *layer, maxLayers), repairs: make(chan repair, maxLayers)}
 	ses.pc.OnTrack(p.track)
-	ses.ended = p.end
+	ses.keepAccount(st, o)
+	ses.joined, ses.ended = ses.account.join, p.end
 	if err := ses.accept(ctx); err != nil {
 		ses.Close("offer refused")
 		return nil, err
@@ -66,7 +67,9 @@ func (p *Publisher) end() {
 	p.mu.Lock()
 	p.ended = true
 	mending := p.mending
+	layers := slices.Clone(p.layers)
 	p.mu.Unlock()
+	p.account.leave(layers)
 	for _, repairs := range mending {
 		if err := repairs.Stop(); err != nil {
 			p.log.Debug("end of repair packets", "err", err)
@@ -127,6 +130,7 @@ func (p *Publisher) addLayer(track *webrtc.TrackRemote, negotiated []webrtc.RTPC
 	}
 	p.layers = append(p.layers, l)
 	p.stream.setSources(p, p.layers)
+	p.account.publish(l, p.layered())
 	return l
 }
 

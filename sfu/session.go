@@ -64,6 +64,7 @@ type session struct {
 	channels    channels
 	data        *dataPath // of the data channels; nil: Pion's
 	association association
+	account     account
 	restarted   atomic.Pointer[consent] // renewed after an ICE restart; nil: none
 	joined      func()                  // called once when connected; set before accept, may be nil
 	ended       func()                  // called once when Close begins; set before accept, may be nil

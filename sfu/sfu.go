@@ -32,6 +32,10 @@ type Deps struct {
 	// Chat takes a chat channel and returns when it is done with it, or the
 	// channel has ended. nil: there is no chat, and data channels are refused.
 	Chat func(*Channel)
+	// Tell is told of what publishers and viewers do, and that a stream is over on
+	// this node, more than once at times; relays are none of them. It is called with locks held: it
+	// must neither block nor call the SFU. nil: nobody is.
+	Tell func(sluice.Event)
 }
 
 // SFU is the media plane of one node. Its methods may be called from any
@@ -199,6 +203,7 @@ func (s *SFU) unuse(st *stream) {
 	last := st.uses == 0
 	if last {
 		delete(s.streams, st.name)
+		st.tellEnded() // before another of its name begins
 	}
 	s.mu.Unlock()
 	if last {

@@ -35,6 +35,8 @@ type stream struct {
 	shards  atomic.Pointer[[]*shard]
 	taps    atomic.Pointer[[]*Tap]
 
+	told atomic.Bool // those outside have heard of it
+
 	stop    chan struct{}
 	running sync.WaitGroup
 
@@ -218,6 +220,11 @@ func (st *stream) graceOver() {
 	for _, v := range leaving {
 		v.Close("the stream has ended")
 	}
+	st.mu.Lock()
+	if st.publisher == nil {
+		st.tellEnded()
+	}
+	st.mu.Unlock()
 	st.sfu.unuse(st)
 }
 

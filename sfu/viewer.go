@@ -62,6 +62,7 @@ func (st *stream) watch(ctx context.Context, o sluice.Offer) (*Viewer, error) {
 		return nil, err
 	}
 	v := &Viewer{session: ses, stream: st, rtcp: ses.pc}
+	ses.keepAccount(st, o)
 	ses.joined, ses.ended = v.join, v.leave
 	if err := v.prepare(); err != nil {
 		ses.Close("offer refused")
@@ -148,6 +149,7 @@ func (v *Viewer) join() {
 		return
 	}
 	v.added = true
+	v.account.join()
 	v.shard.do(command{kind: addViewer, viewer: v, wire: v.newWire(), want: v.want})
 	if v.sender != nil {
 		v.readers.Go(func() { v.readFeedback(v.sender, v.feedback) })
@@ -180,6 +182,7 @@ func (v *Viewer) measured() {
 func (v *Viewer) leave() {
 	v.mu.Lock()
 	v.left = true
+	v.account.leave(nil)
 	added, repair := v.added, v.repair
 	v.mu.Unlock()
 	if added {
