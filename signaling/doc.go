@@ -35,6 +35,13 @@
 //	                         as lease and gen, for the node that records the stream
 //	sluice:{<stream>}:edges  hash    by node: when, and an Edge as JSON; expires after
 //	                                 EdgeTTL; written by each node that has the stream
+//	sluice:{<stream>}:room   hash    sid, started of the stream's present show, and over when
+//	                                 its end has been told; expires 10 minutes after it is
+//	                                 over unless kept, or a minute after its end; written by
+//	                                 nodes with webhooks that have, or had, its publisher
+//	sluice:rooms             zset    streams with a room by when that is over unless kept, on
+//	                                 Redis's clock; no expiry; written with the rooms, read
+//	                                 and cut by every node with webhooks
 //	sluice:roll              string  when the first node of a rolling restart left, on Redis's
 //	                                 clock; expires drain.roll after the last one; written
 //	                                 by nodes that leave
