@@ -15,6 +15,9 @@ const notice = 250 * time.Millisecond
 // have: recordings and sessions need the rest to end in order.
 const portShare = 4
 
+// hookShare is the same for events that receivers have not taken yet.
+const hookShare = 4
+
 // Close stops the node in order, within shutdown.timeout: no new sessions, a
 // reconnect event to the players, no new requests, no sessions, no leases, no
 // Redis, and last the ops port. It is idempotent; Run calls it.
@@ -123,6 +126,9 @@ func (n *Node) closeStores(c *closing) {
 	}
 	if n.shared != nil {
 		c.step("shared recordings", n.shared.Close)
+	}
+	if n.webhooks != nil {
+		c.step("webhooks", func() error { n.webhooks.close(c.ctx, n.config.Shutdown.Timeout/hookShare); return nil })
 	}
 	if n.cluster != nil {
 		c.step("cluster", func() error { return n.cluster.close(c.ctx) })

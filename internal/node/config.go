@@ -25,6 +25,7 @@ type Config struct {
 	Record   RecordConfig   `koanf:"record"`
 	HLS      HLSConfig      `koanf:"hls"`
 	Chat     ChatConfig     `koanf:"chat"`
+	Webhook  WebhookConfig  `koanf:"webhook"`
 	Limits   LimitsConfig   `koanf:"limits"`
 	Metrics  MetricsConfig  `koanf:"metrics"`
 	Log      LogConfig      `koanf:"log"`
@@ -180,6 +181,16 @@ type ChatConfig struct {
 	Members    int           `koanf:"members" default:"20000" help:"members of one room on this node"`
 	Retention  time.Duration `koanf:"retention" default:"720h" help:"how long messages are kept that no recording holds"`
 	Words      []string      `koanf:"words" help:"words that no message may hold; comma-separated in flags and environment"`
+}
+
+// WebhookConfig is who is told of what happens to streams.
+type WebhookConfig struct {
+	URLs    []obs.Secret  `koanf:"urls" help:"http and https URLs that get LiveKit's webhook events of this node's streams, signed with an API key; give all nodes of a cluster the same; comma-separated in flags and environment"`
+	Key     string        `koanf:"key" help:"name of the API key that signs; empty: the first by name"`
+	Viewers bool          `koanf:"viewers" default:"true" help:"tell of viewers too, and not of publishers alone; they never take more than half of the queue"`
+	Queue   int           `koanf:"queue" default:"1000" help:"events that wait for one URL; what comes when it is full is dropped and counted"`
+	Timeout time.Duration `koanf:"timeout" default:"5s" help:"time that a receiver has to answer"`
+	Retry   time.Duration `koanf:"retry" default:"10m" help:"how long an event is tried again, with pauses from half a second to 30 s, before it is dropped"`
 }
 
 // LimitsConfig bounds what one caller can cost.

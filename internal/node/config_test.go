@@ -142,6 +142,10 @@ func TestRefused(t *testing.T) {
 		{"node id", "node: {id: \"a b\"}", nil, nil, "node.id"},
 		{"grace", "stream: {grace: -1s}", nil, nil, "stream.grace"},
 		{"limit", "limits: {rids: 0}", nil, nil, "limits.rids: 0 is not within"},
+		{"webhook URL", "webhook: {urls: [\"ftp://a?token=hunter2\"]}", nil, nil, "webhook.urls: not an http:// or https:// URL"},
+		{"webhook retry", "webhook: {retry: 0s}", nil, nil, "webhook.retry"},
+		{"webhook queue", "webhook: {queue: 0}", nil, nil, "webhook.queue"},
+		{"webhook timeout", "webhook: {timeout: 1h}", nil, nil, "webhook.timeout"},
 		{"log level", "log: {level: loud}", nil, nil, "log.level"},
 		{"shutdown", "shutdown: {timeout: 0s}", nil, nil, "shutdown.timeout"},
 	}
@@ -161,7 +165,7 @@ func TestRefused(t *testing.T) {
 func TestPrintedConfigurationLoadsAndHidesSecrets(t *testing.T) {
 	const secret = "0123456789abcdef0123456789abcdef"
 	c, err := load(t, "media: {ice_servers: [{urls: [\"turn:b.example\"], secret: "+secret+"}]}",
-		[]string{"SLUICE_AUTH_KEYS=one: " + secret, "SLUICE_REDIS_URL=redis://:" + secret + "@h:6379"}, nil)
+		[]string{"SLUICE_AUTH_KEYS=one: " + secret, "SLUICE_REDIS_URL=redis://:" + secret + "@h:6379", "SLUICE_WEBHOOK_URLS=http://a?key=" + secret}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,6 +45,7 @@ type Node struct {
 	catalog    *catalog.Catalog
 	keys       *streamKeys
 	chat       *chat.Hub // nil when off
+	webhooks   *webhooks // nil when off
 	relays     *relays   // nil on a node alone
 	relaying   *relay.Server
 	forward    *forwarder  // nil on a node alone
@@ -72,12 +73,15 @@ func New(c Config, log *slog.Logger) (_ *Node, err error) {
 			err = errors.Join(err, n.Close())
 		}
 	}()
-	for _, build := range []func() error{n.observe, n.authorize, n.openCatalog, n.openMedia, n.newGovernor, n.openCluster, n.openRelays, n.record, n.openChat, n.listen} {
+	for _, build := range []func() error{n.observe, n.authorize, n.openCatalog, n.openMedia, n.newGovernor, n.openCluster, n.openWebhooks, n.openRelays, n.record, n.openChat, n.listen} {
 		if err := build(); err != nil {
 			return nil, err
 		}
 	}
 	n.governor.start()
+	if n.webhooks != nil {
+		n.webhooks.start()
+	}
 	n.built.Store(true)
 	return n, nil
 }
@@ -141,7 +145,7 @@ func (n *Node) openMedia() error {
 		MaxViewers: c.Stream.MaxViewers, MaxAddresses: c.Limits.Addresses,
 		FlexFEC: c.Media.FlexFEC, PlayoutDelayMin: c.Media.PlayoutDelayMin, PlayoutDelayMax: c.Media.PlayoutDelayMax,
 		Grace: c.Stream.Grace, Wait: c.Stream.Wait, Takeover: c.Stream.Takeover,
-	}, sfu.Deps{Log: n.log, JoinTime: join, ForwardDelay: delay, Chat: n.talk})
+	}, sfu.Deps{Log: n.log, JoinTime: join, ForwardDelay: delay, Chat: n.talk, Tell: n.teller()})
 	if err != nil {
 		return err
 	}

@@ -67,7 +67,7 @@ func (n *Node) record() (err error) {
 		Budget: int64(c.MaxMB) << 20, Reserve: int64(c.ReserveMB) << 20,
 		Grace: n.config.Stream.Grace, FFmpeg: c.FFmpeg, Memory: int64(c.CoderMB) << 20, Rungs: c.Rungs,
 		Spool: int64(n.config.Data.SpoolMB) << 20,
-	}, recorder.Deps{Media: media, Store: n.files, Sink: n.hls, Log: n.log, Shared: n.shared, Claims: recordingClaims{n.cluster}, Removed: n.hls.Forget})
+	}, recorder.Deps{Media: media, Store: n.files, Sink: n.hls, Log: n.log, Shared: n.shared, Claims: recordingClaims{n.cluster}, Removed: n.hls.Forget, Tell: n.teller()})
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,8 @@ const agreeTime = time.Second
 
 // APIKeys returns the API keys that are valid: those of the configuration, else
 // the one kept in the data directory. In token mode a missing one is that of the
-// other nodes with the same Redis, or made; in open mode there may be none.
+// other nodes with the same Redis, or made, and so is one that webhooks want; in open
+// mode there may else be none.
 func APIKeys(c Config) (map[string]obs.Secret, error) {
 	if len(c.Auth.Keys) > 0 {
 		return c.Auth.Keys, nil
@@ -38,7 +39,7 @@ func APIKeys(c Config) (map[string]obs.Secret, error) {
 	path := filepath.Join(c.Data.Dir, keysFile)
 	keys, err := readKeys(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if c.Auth.Mode != AuthToken {
+		if c.Auth.Mode != AuthToken && len(c.Webhook.URLs) == 0 {
 			return nil, nil
 		}
 		return makeKeys(path, string(c.Redis.URL))

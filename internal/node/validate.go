@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-live/sluice/internal/auth"
 	"github.com/sluice-live/sluice/internal/blob"
 	"github.com/sluice-live/sluice/internal/catalog"
+	"github.com/sluice-live/sluice/internal/webhook"
 	"github.com/sluice-live/sluice/sfu"
 )
 
@@ -41,6 +42,7 @@ func (c Config) Validate() error {
 		c.validateRest(),
 		c.Limits.validate(),
 		c.Chat.validate(),
+		c.Webhook.validate(),
 	)
 }
 
@@ -171,6 +173,18 @@ func (c ChatConfig) validate() error {
 		checkRange("chat.members", c.Members, 1, 1_000_000),
 		checkThat(c.Retention > 0, "chat.retention: must be more than 0"),
 	)
+}
+
+func (w WebhookConfig) validate() error {
+	var errs []error
+	for _, text := range w.URLs {
+		errs = append(errs, check("webhook.urls", webhook.CheckURL(string(text))))
+	}
+	return errors.Join(append(errs,
+		checkRange("webhook.queue", w.Queue, 1, 1_000_000),
+		checkThat(w.Timeout >= 100*time.Millisecond && w.Timeout <= time.Minute, "webhook.timeout: %v is not within 100ms and 1m", w.Timeout),
+		checkThat(w.Retry >= time.Second && w.Retry <= 24*time.Hour, "webhook.retry: %v is not within 1s and 24h", w.Retry),
+	)...)
 }
 
 func (l LimitsConfig) validate() error {
