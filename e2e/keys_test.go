@@ -40,9 +40,10 @@ func TestStreamKeys(t *testing.T) {
 	s := serveSluice(t, "--auth.mode=token")
 	base := strings.TrimSuffix(s.find(t, `Watch +(\S+)`), "/watch/demo")
 	words := strings.Fields(s.find(t, `(?m)^ +(.*token create.*) --stream demo --watch$`)) // program token create --data.dir …
+	printed := strings.Fields(s.find(t, `(?m)^ +(.*key create.*) --stream demo$`))         // program key create --data.dir … --url …
 	sluiceKey := func(args ...string) string {
 		t.Helper()
-		args = append(append([]string{"key", args[0], "--url", base}, words[3:]...), args[1:]...)
+		args = append(append([]string{"key", args[0]}, printed[3:]...), args[1:]...)
 		out, err := exec.Command(words[0], args...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("sluice %v: %v\n%s", args, err, out)

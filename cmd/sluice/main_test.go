@@ -141,7 +141,7 @@ func TestWelcome(t *testing.T) {
 	c.Auth.Mode, c.HTTP.PublicURL = node.AuthToken, "https://live.example.org/"
 	closed := welcome(c, "http://127.0.0.1:8080", "", "sluice token create")
 	for _, want := range []string{
-		"sluice token create --stream demo --publish\n", "https://live.example.org/watch/demo\n", "-authorization TOKEN https://live.example.org/whip/demo\n",
+		"sluice token create --stream demo --publish\n", "sluice key create --url http://127.0.0.1:8080 --stream demo\n", "https://live.example.org/watch/demo\n", "-authorization TOKEN https://live.example.org/whip/demo\n",
 	} {
 		if !strings.Contains(closed, want) {
 			t.Errorf("token: %q is missing in\n%s", want, closed)

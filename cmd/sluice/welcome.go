@@ -11,6 +11,7 @@ import (
 // and watch, and what to paste into encoders. token is the command line that
 // makes tokens, up to its subcommand's flags.
 func welcome(c node.Config, url, opsURL, token string) string {
+	here := url
 	if c.HTTP.PublicURL != "" {
 		url = strings.TrimSuffix(c.HTTP.PublicURL, "/")
 	}
@@ -32,6 +33,10 @@ func welcome(c node.Config, url, opsURL, token string) string {
 		line("")
 		line("    %s --stream demo --publish", token)
 		line("    %s --stream demo --watch", token)
+		line("")
+		line("  An encoder may have a stream key instead, which is good until it is revoked:")
+		line("")
+		line("    %s --url %s --stream demo", strings.Replace(token, " token create", " key create", 1), here)
 		line("")
 	} else {
 		line("  Everybody who reaches this address may publish and watch (auth.mode is open).")
