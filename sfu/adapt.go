@@ -20,6 +20,8 @@ const (
 	// tornLoss is the loss, as a fraction, from which on a full path has torn so many
 	// pictures of the layers that are left that only a keyframe helps.
 	tornLoss = 0.05
+	// brokenLoss is the loss, as a fraction, of a picture that is no longer one.
+	brokenLoss = 0.10
 	// The pace of a viewer whose path is full or too narrow for the best layer, in
 	// percent of the estimate: a keyframe must not overflow a short queue, and a
 	// long queue must drain.
@@ -148,7 +150,8 @@ func (m *member) choose(c *menu, now int64) {
 		m.meter.note(m.sent()-m.video.padded, now) // reports of loss tell of the media
 	}
 	if path.Source != "" && path.Source != "none" {
-		facts.Estimate, facts.Overuse, facts.Pausable = path.Bitrate, path.Overuse, path.Source == "transport-cc"
+		facts.Estimate, facts.Overuse = path.Bitrate, path.Overuse
+		facts.Pausable, facts.Deaf = pausable(&path), path.Source != "transport-cc"
 		facts.Reserved = path.Bitrate * resendReserved / 100
 		if c.audio != nil {
 			facts.Reserved += c.audio.bitrate()
@@ -177,6 +180,13 @@ func (m *member) choose(c *menu, now int64) {
 		m.estimate.StartProbe(d.Probe, media, now)
 	}
 	m.filler.plan(d.Probe, media, &path, now)
+}
+
+// pausable reports whether an estimate that is too low for every layer tells of a
+// path that carries none: other reports than transport-wide ones may lag, so that
+// something must be lost, or a receiver that has seen video must say no more.
+func pausable(path *estimate.State) bool {
+	return path.Source == "transport-cc" || path.Loss > brokenLoss || path.Source == "remb" && !path.Rising
 }
 
 // paceFor returns how fast the layer at index may be sent, in bits per second; 0

@@ -84,6 +84,43 @@ func TestNarrowPath(t *testing.T) {
 	}
 }
 
+// TestPathThatCarriesNothing is a path too narrow for any layer, and free again:
+// there is no video rather than a broken one, and it comes back.
+func TestPathThatCarriesNothing(t *testing.T) {
+	for _, reports := range []string{"transport-cc", "loss", "remb"} {
+		t.Run(reports, func(t *testing.T) {
+			t.Parallel()
+			wide := road{delay: 20 * time.Millisecond, queue: 200 * time.Millisecond}
+			travel(t, reports, 7, wide, func(j *journey) {
+				j.pass(15 * time.Second)
+				narrow := wide
+				narrow.rate = 60_000
+				j.set(narrow)
+				j.until("", 25*time.Second)
+				t.Logf("paused after %v: %s", j.elapsed()-15*time.Second, j.state().Reason)
+				if v := j.state(); v.Waiting != "bandwidth" {
+					t.Errorf("waits for %q", v.Waiting)
+				}
+				j.pass(time.Minute)
+				video := time.Duration(0)
+				for i, at := range j.log {
+					if i+1 < len(j.log) && j.log[i+1].layer == "" && at.at > 20*time.Second {
+						video += j.log[i+1].at - at.at
+					}
+				}
+				t.Logf("video for %v of a minute", video)
+				if video > 20*time.Second {
+					t.Errorf("video for %v", video)
+				}
+				j.set(wide)
+				from := j.elapsed()
+				j.until("f", 100*time.Second)
+				t.Logf("the best layer after %v", j.elapsed()-from)
+			})
+		})
+	}
+}
+
 // cases is how many of each kind are tried: the setting's, or so many by default.
 func cases(t *testing.T, setting string, otherwise int) int {
 	t.Helper()

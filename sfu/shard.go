@@ -189,7 +189,9 @@ func (sh *shard) run() {
 		sh.flush()
 		if due {
 			sh.kept = now
-			sh.choose(now)
+			if sh.choose(now) {
+				sh.schedule(pace, sh.sfu.now()) // no media may come that begins it
+			}
 			sh.reports(now)
 		}
 	}
@@ -268,12 +270,14 @@ func (sh *shard) sample() {
 	}
 }
 
-// choose chooses layers anew.
-func (sh *shard) choose(now int64) {
+// choose chooses layers anew, and reports whether a probe is to be sent.
+func (sh *shard) choose(now int64) (probing bool) {
 	sh.menu.read(sh.stream.sources.Load(), now)
 	for _, m := range sh.members {
 		m.choose(&sh.menu, now)
+		probing = probing || m.estimate != nil && m.estimate.Probing()
 	}
+	return probing
 }
 
 // reports sends the sender reports that are due: a player must know at once how

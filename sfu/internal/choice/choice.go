@@ -63,6 +63,7 @@ type Facts struct {
 	Reserved int  // of these, for audio and retransmissions
 	Overuse  bool // a queue is building up on the path
 	Pausable bool // the estimate can be trusted to say that nothing fits
+	Deaf     bool // it does not rise while no video is sent
 }
 
 // Decision is the answer.
@@ -83,6 +84,10 @@ const (
 	// pauseAfter is how long that must last: a queue that drains makes the path
 	// look worse than it is.
 	pauseAfter = 2 * time.Second
+	// restMin is how long there is no video then for a viewer whose estimate does not
+	// rise meanwhile. It doubles up to restMax until the smallest layer fits.
+	restMin = 10 * time.Second
+	restMax = time.Minute
 	// settle is how long a layer is kept before a better one is tried.
 	settle = time.Second
 	// held is how long a layer must hold after a step up for the step not to have
@@ -129,6 +134,8 @@ type State struct {
 	starved bool          // not even the smallest layer fits
 	hungry  time.Duration // since when
 	paused  bool
+	rest    time.Duration // how long the last pause was, at most, without a better estimate
+	wake    time.Duration // when it ends
 }
 
 // Decide chooses a layer.
@@ -213,7 +220,7 @@ func (s *State) adapt(f Facts, usable []int) Decision {
 	if need(now)*100 > budget*strain || f.Overuse && need(now) > budget {
 		return s.lower(f, usable, budget, now)
 	}
-	s.starved = false
+	s.starved, s.rest = false, 0
 	if at == 0 {
 		return s.take(f, usable[0], 0, Reason{cause: fits})
 	}
@@ -264,8 +271,8 @@ func (s *State) first(f Facts, usable []int) int {
 // fitted, or whose layer is gone.
 func (s *State) enter(f Facts, usable []int, budget int) Decision {
 	smallest := f.Layers[usable[len(usable)-1]]
-	if s.paused && need(smallest)*headroom/100 > budget {
-		return Decision{Index: -1, Paused: true, Probe: need(smallest)*headroom/100 + f.Reserved, Reason: Reason{cause: paused, layer: smallest}}
+	if s.paused && need(smallest)*headroom/100 > budget && (!f.Deaf || f.Now < s.wake) {
+		return pause(f, smallest)
 	}
 	i := best(f, usable, budget)
 	why := Reason{cause: enough, layer: f.Layers[i]}
@@ -301,11 +308,18 @@ func (s *State) lower(f Facts, usable []int, budget int, before Layer) Decision 
 	}
 	i := usable[len(usable)-1]
 	smallest := f.Layers[i]
-	if f.Pausable && s.starves(f.Now, need(smallest)*100 > budget*pauseStrain) {
+	if s.starves(f.Now, f.Pausable && need(smallest)*100 > budget*pauseStrain) {
 		s.paused = true
-		return Decision{Index: -1, Paused: true, Probe: need(smallest)*headroom/100 + f.Reserved, Reason: Reason{cause: paused, layer: smallest}}
+		s.rest = min(max(2*s.rest, restMin), restMax)
+		s.wake = f.Now + s.rest
+		return pause(f, smallest)
 	}
 	return s.take(f, i, 0, Reason{cause: last, layer: smallest})
+}
+
+// pause is no video until the smallest layer fits.
+func pause(f Facts, smallest Layer) Decision {
+	return Decision{Index: -1, Paused: true, Probe: need(smallest)*headroom/100 + f.Reserved, Reason: Reason{cause: paused, layer: smallest}}
 }
 
 // penalize notes that the last step up did not hold. A layer at the very edge of
@@ -336,7 +350,7 @@ func (s *State) take(f Facts, index, probe int, reason Reason) Decision {
 	l := f.Layers[index]
 	if !s.chosen || l.key() != s.at || s.paused {
 		s.raised = s.chosen && (s.paused || index < slices.IndexFunc(f.Layers, func(o Layer) bool { return o.key() == s.at }))
-		s.at, s.since, s.chosen, s.paused = l.key(), f.Now, true, false
+		s.at, s.since, s.chosen, s.paused, s.starved = l.key(), f.Now, true, false, s.starved && !s.paused
 	}
 	return Decision{Index: index, Probe: probe, Reason: reason}
 }

@@ -105,6 +105,10 @@ func set(f *Facts, word string) error {
 		f.Reserved, err = bits(value)
 	case "overuse":
 		f.Overuse = true
+	case "deaf":
+		f.Deaf = true
+	case "unsure":
+		f.Pausable = value == "no"
 	case "pin":
 		f.Limits.RID, f.Limits.Spatial, f.Limits.Temporal, err = point(value)
 	case "complete":

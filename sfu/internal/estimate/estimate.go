@@ -35,6 +35,7 @@ type State struct {
 	Overuse  bool          // more is sent right now than the path carries
 	Loss     float64       // fraction lost in about the last second, 0 to 1
 	Tight    bool          // it was so in the last half minute
+	Rising   bool          // a receiver's own estimate has risen in the last five seconds
 	Source   string        // "transport-cc", "remb", "loss" or "none"
 }
 
@@ -83,6 +84,7 @@ type Estimator struct {
 	reports  reports
 	pulse    pulse
 
+	sent    int64 // when the newest packet was
 	heard   int64 // when feedback last acknowledged something
 	unheard int64 // when the first packet since then was sent; 0: none was
 	newest  int64 // when the packet acknowledged last was sent
@@ -106,6 +108,10 @@ func (e *Estimator) Sent(seq uint16, size int, now int64, probe bool) {
 	}
 	size = min(max(size, 0), maxSize)
 	at := now / 1000
+	if e.source == sourceTransport && e.rests(at) {
+		e.wake()
+	}
+	e.sent = at
 	if e.unheard == 0 {
 		e.unheard = at
 	} else if at-e.unheard > silence {
@@ -116,6 +122,14 @@ func (e *Estimator) Sent(seq uint16, size int, now int64, probe bool) {
 		cluster = e.probe.onSent(size, at, probe)
 	}
 	e.history.put(seq, size, at, cluster)
+}
+
+// wake forgets what the path was like before nothing was sent.
+func (e *Estimator) wake() {
+	e.acked, e.losses, e.ramp = throughput{}, lossWindow{}, ramp{}
+	e.trend.init()
+	e.floor.rest()
+	e.control.overuse, e.control.hold, e.control.suspected, e.unheard = false, false, 0, 0
 }
 
 // onSilence lowers the target while nothing at all is heard of what is sent
@@ -141,6 +155,7 @@ func (e *Estimator) State() State {
 	if e.source == sourceREMB || e.source == sourceLoss {
 		s.Loss = e.reports.loss
 		s.Queue = time.Duration(e.reports.queue) * time.Microsecond
+		s.Rising = e.reports.roseAt != 0 && e.reports.rembAt-e.reports.roseAt < behindFor
 		s.Tight = e.reports.cutAt != 0 && e.reports.updated-e.reports.cutAt < tightFor
 		return s
 	}

@@ -25,6 +25,7 @@ type reports struct {
 	rtt     int64   // the last round trip; 0: unknown
 	jitter  int64   // mean change from one round trip to the next
 	remb    float64 // 0: none yet
+	said    float64 // the same, without bounds
 	rembAt  int64
 	roseAt  int64   // when the REMB last rose; 0: not since it fell
 	triedAt int64   // when it was first exceeded while it stood still; 0: not since it fell or the path was full
@@ -45,7 +46,7 @@ func (e *Estimator) REMB(bitsPerSecond float64, now int64) {
 	r := &e.reports
 	remb := min(max(bitsPerSecond, float64(e.config.Min)), float64(e.config.Max))
 	switch {
-	case r.remb > 0 && remb > r.remb:
+	case r.remb > 0 && bitsPerSecond > r.said:
 		r.roseAt = at
 	case remb < r.remb*fallen:
 		r.roseAt, r.triedAt, r.proven = 0, 0, 0
@@ -53,7 +54,7 @@ func (e *Estimator) REMB(bitsPerSecond float64, now int64) {
 	case remb < r.proven && !r.follows(at):
 		r.proven = 0
 	}
-	r.remb, r.rembAt = remb, at
+	r.remb, r.rembAt, r.said = remb, at, bitsPerSecond
 	e.fallBack(sourceREMB)
 	e.followREMB()
 }

@@ -89,9 +89,17 @@ func (e *Estimator) CanProbe(now int64) bool {
 	if e.source != sourceTransport {
 		return e.mayPulse(at)
 	}
-	return at-e.heard < second && !e.control.overuse &&
-		p.stage == probeIdle && at >= p.next && e.floor.queue()-e.floor.noise() < maxQueueToProbe
+	if p.stage == probeWaiting && e.rests(at) {
+		p.stage = probeIdle // nothing is heard of it
+		p.fail(at, backoffMax)
+	}
+	free := at-e.heard < second && !e.control.overuse && e.floor.queue()-e.floor.noise() < maxQueueToProbe
+	return (free || e.rests(at)) && p.stage == probeIdle && at >= p.next
 }
+
+// rests reports whether so little is sent that what was last heard of the path says
+// nothing of it any more.
+func (e *Estimator) rests(at int64) bool { return at-max(e.heard, e.sent) >= second }
 
 // StartProbe begins a cluster at target bits per second, media included, or at
 // four times what is known to fit when that is less. It does nothing unless

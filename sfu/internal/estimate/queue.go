@@ -98,6 +98,13 @@ func (f *delayFloor) queue() int64 {
 	return max(least-f.base(), 0)
 }
 
+// rest notes that what stood on the path is gone.
+func (f *delayFloor) rest() {
+	if f.known {
+		f.now, f.before, f.rises = recent{least: f.base()}, recent{least: f.base()}, 0
+	}
+}
+
 // base is the least delay of some 30 s; the floor must be known.
 func (f *delayFloor) base() int64 {
 	base := f.minima[0]
