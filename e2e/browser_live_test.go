@@ -37,7 +37,17 @@ func publishFrom(b *tab, url string) {
 	b.open(url)
 	b.exec(goLive)
 	b.until("three layers are sent", layersOn)
+	b.until("the page is live", "studio.publisher.state === 'live'")
 }
+
+// late makes a page's senders take their time, so that it is connected before it has
+// set them up.
+const late = `
+const set = RTCRtpSender.prototype.setParameters;
+RTCRtpSender.prototype.setParameters = async function (...args) {
+  await new Promise((done) => setTimeout(done, 1000));
+  return set.apply(this, args);
+};`
 
 func grows(b *tab, what, expression string) {
 	b.t.Helper()
@@ -54,6 +64,7 @@ func pickLayer(b *tab, choice string) {
 func TestBrowserPublishAndWatch(t *testing.T) {
 	n := startNode(t)
 	camera := newBrowser(t)
+	camera.early(late)
 	publishFrom(camera, n.URL+"/publish/demo")
 	viewer := newBrowser(t)
 	viewer.open(n.URL + "/watch/demo")

@@ -228,7 +228,7 @@ export class WhipPublisher extends EventTarget {
         clearTimeout(restart);
         resolve({reason, url});
       };
-      pc.addEventListener('connectionstatechange', () => {
+      const changed = () => {
         clearTimeout(restart);
         if (over.signal.aborted) return;
         if (pc.connectionState === 'connected') {
@@ -246,8 +246,10 @@ export class WhipPublisher extends EventTarget {
         } else if (pc.connectionState === 'closed') {
           check();
         }
-      });
+      };
+      pc.addEventListener('connectionstatechange', changed);
       signal.addEventListener('abort', () => end('stopped'), {once: true});
+      changed(); // it may have connected already
     });
   }
 
