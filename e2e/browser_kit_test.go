@@ -47,6 +47,7 @@ func openTab(t testing.TB, ctx context.Context) *tab {
 	ctx, cancel := chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
 	b := &tab{t: t, ctx: ctx}
+	b.early(missing)
 	b.do(chromedp.Navigate("about:blank"))
 	b.watchConsole()
 	return b
@@ -93,15 +94,27 @@ func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
+// missing notes a script of the page that could not be loaded.
+const missing = `addEventListener('error', ({target}) => { if (target instanceof HTMLScriptElement) globalThis.missing = target.src; }, true);`
+
 // open goes to a page and waits until it has loaded: the browser may tell of the one
-// before.
+// before. It goes there again when a script is missing: a browser gives up what it
+// loads when the machine's network interfaces change, as other tests make them do.
 func (b *tab) open(url string) {
 	b.t.Helper()
 	b.do(chromedp.Navigate(url))
-	loaded := fmt.Sprintf("(({protocol, host}) => document.readyState === 'complete' && location.protocol === protocol && location.host === host)(new URL(%q))", url)
+	loaded := fmt.Sprintf("(({protocol, host}) => document.readyState === 'complete' && location.protocol === protocol && location.host === host && (globalThis.missing ?? 'nothing'))(new URL(%q))", url)
 	poll(b.t, patience, 20*time.Millisecond, url+" has loaded", func() bool {
-		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](loaded))
-		return err == nil && ok
+		lacks, err := chromedp.Run(b.ctx, chromedp.Evaluate[any](loaded))
+		if err != nil || lacks == false {
+			return false
+		}
+		if lacks != "nothing" {
+			b.t.Logf("%s has loaded without %v", url, lacks)
+			b.do(chromedp.Navigate(url))
+			return false
+		}
+		return true
 	})
 }
 

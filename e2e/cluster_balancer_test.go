@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -130,7 +131,10 @@ func balancedPage(t *testing.T, all *balancer, members []*member, origin string)
 	t.Helper()
 	page := newBrowser(t)
 	owner := origin
-	for owner == origin { // every other time at least, it comes to another node
+	for owner == origin {
+		for range rand.IntN(len(members)) {
+			all.next("") // else a page with as many requests comes to the same node again and again
+		}
 		page.open(all.url + "/watch/demo")
 		page.until("the picture plays", state+" === 'live' && "+decoded+" > 30")
 		owner = eval[string](page, session+".split('.').pop()")

@@ -13,7 +13,6 @@ import (
 // any layer: there is no video for a while rather than a broken one, nothing at all is
 // sent but what finds out that the link is free again, and then it comes back.
 func TestLinkThatCarriesNothing(t *testing.T) {
-	t.Parallel()
 	wire := openWire(t, netwire.Settings{Delay: oneWay})
 	n := nodeOn(t, wire)
 	clip := *laddered(t)
